@@ -1,0 +1,188 @@
+# Builds ssl.so, one folder a Lua under build/, and runs everything that checks it. GNU make.
+#
+#   make [LUA_VERSION=5.1|5.2|5.3|5.4|luajit]   build/$(LUA_VERSION)/ssl.so
+#   make all-luas                               for each of the five
+#   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH=]
+#   make demo, make test                        complete on a bare Debian: they install what is missing
+#   make test-all compat real lint asan valgrind stress rock certs clean
+#
+# pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
+# OPENSSL_LIBS; and CC, CFLAGS, LDFLAGS, LUA (the interpreter), BUSTED as usual. WERROR= builds in
+# spite of warnings, V=1 shows the commands. VARIANT=asan or gcov builds beside the ordinary library,
+# in build/asan-5.4 etc.
+
+LUA_VERSION ?= 5.4
+LUA_VERSIONS := 5.1 5.2 5.3 5.4 luajit
+ifeq ($(filter $(LUA_VERSION),$(LUA_VERSIONS)),)
+$(error LUA_VERSION is $(LUA_VERSION), not one of $(LUA_VERSIONS))
+endif
+
+# --- what the machine has
+PKG_CONFIG ?= pkg-config
+first_pkg = $(firstword $(foreach p,$(1),$(if $(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo y),$(p))))
+first_cmd = $(firstword $(foreach c,$(1),$(if $(shell command -v $(c) 2>/dev/null),$(c))))
+ifeq ($(LUA_VERSION),luajit)
+LUA_ABI := 5.1
+LUA_PKGS := luajit
+LUA_CMDS := luajit
+else
+LUA_ABI := $(LUA_VERSION)
+LUA_PKGS := lua$(LUA_VERSION) lua-$(LUA_VERSION) lua$(subst .,,$(LUA_VERSION)) lua
+LUA_CMDS := lua$(LUA_VERSION) lua-$(LUA_VERSION) lua$(subst .,,$(LUA_VERSION)) lua
+endif
+LUA ?= $(or $(call first_cmd,$(LUA_CMDS)),$(firstword $(LUA_CMDS)))
+LUA_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS))))
+OPENSSL_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags openssl)
+OPENSSL_LIBS ?= $(or $(shell $(PKG_CONFIG) --libs openssl),-lssl -lcrypto)
+BUSTED ?= $(or $(shell command -v busted),busted)
+
+# --- how it is compiled
+CFLAGS ?= -O2 -g
+WERROR ?= -Werror
+OWN_CFLAGS := -std=c11 -Wall -Wextra -Wpedantic -Wconversion $(WERROR) -fPIC -fvisibility=hidden \
+  -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -DOPENSSL_NO_DEPRECATED
+ifeq ($(shell uname -s),Darwin)
+OWN_CFLAGS += -D_DARWIN_C_SOURCE
+SHARED := -bundle -undefined dynamic_lookup
+else
+SHARED := -shared
+endif
+
+VARIANT ?=
+VARIANT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  -fno-omit-frame-pointer
+VARIANT_gcov := -O0 -g --coverage
+ifneq ($(VARIANT),)
+ifeq ($(VARIANT_$(VARIANT)),)
+$(error VARIANT is $(VARIANT), not asan or gcov)
+endif
+endif
+BUILD := build/$(if $(VARIANT),$(VARIANT)-)$(LUA_VERSION)
+
+SOURCES := $(sort $(wildcard src/*.c))
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/%.o)
+compile = $(CC) $(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(VARIANT_$(VARIANT))
+link = $(CC) $(SHARED) $(CFLAGS) $(VARIANT_$(VARIANT)) $(LDFLAGS)
+
+quiet := $(if $(V),,@)
+say := @$(if $(V),:,echo)
+
+# --- where it is installed
+PREFIX ?= /usr/local
+DESTDIR ?=
+LUAPATH ?= $(PREFIX)/share/lua/$(LUA_ABI)
+LUACPATH ?= $(PREFIX)/lib/lua/$(LUA_ABI)
+INSTALL ?= install
+LUA_FILES := $(patsubst lua/%,%,$(sort $(wildcard lua/*.lua lua/*/*.lua)))
+
+# --- how tests are run: ours comes first on both paths
+CERTS := build/certs
+env = LUA_PATH='lua/?.lua;test/?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' CERTS='$(CERTS)' LUA='$(LUA)' \
+  LUA_VERSION='$(LUA_VERSION)'
+deps = LUA_VERSION='$(LUA_VERSION)' tools/deps.sh
+SPECS ?=
+# Specs that are quick under valgrind's twentyfold slowdown and reach most of the C.
+VALGRIND_SPECS ?= $(wildcard $(patsubst %,test/%_spec.lua,config context credentials x509 connection stream))
+
+.DELETE_ON_ERROR:
+.PHONY: all linux bsd macosx all-luas install uninstall certs demo test test-all suite compat real lint \
+  asan valgrind stress rock clean FORCE
+
+all: $(BUILD)/ssl.so
+linux bsd macosx: all
+
+all-luas:
+	@for v in $(LUA_VERSIONS); do $(MAKE) --no-print-directory all LUA_VERSION=$$v || exit 1; done
+
+$(BUILD)/ssl.so: $(OBJECTS)
+	$(say) "  LD $@"
+	$(quiet)$(link) -o $@ $(OBJECTS) $(OPENSSL_LIBS)
+
+$(BUILD)/%.o: src/%.c $(BUILD)/flags
+	$(say) "  CC $@"
+	$(quiet)$(compile) -MMD -MP -c -o $@ $<
+
+# Changes when the commands do, so that other flags build anew.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(compile) $(link) $(OPENSSL_LIBS)' | cmp -s - $@ || echo '$(compile) $(link) $(OPENSSL_LIBS)' >$@
+
+-include $(OBJECTS:.o=.d)
+
+install: all
+	$(INSTALL) -d $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%))) $(DESTDIR)$(LUACPATH)
+	$(foreach f,$(LUA_FILES),$(INSTALL) -m 644 lua/$(f) $(DESTDIR)$(LUAPATH)/$(f) &&) true
+	$(INSTALL) -m 755 $(BUILD)/ssl.so $(DESTDIR)$(LUACPATH)/ssl.so
+
+uninstall:
+	rm -f $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%) $(DESTDIR)$(LUACPATH)/ssl.so
+
+certs:
+	@certs/make.sh $(CERTS)
+
+demo:
+	@$(deps) build demo
+	@$(MAKE) --no-print-directory all
+	@$(env) $(LUA) samples/demo/demo.lua
+
+# SPECS=test/context_spec.lua narrows it down.
+test:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory suite
+
+suite: all certs
+	@$(env) $(LUA) $(BUSTED) $(SPECS)
+
+test-all:
+	@status=0; for v in $(LUA_VERSIONS); do \
+	  echo "== $$v"; $(MAKE) --no-print-directory test LUA_VERSION=$$v || status=1; done; exit $$status
+
+# The same behaviour specs on this library and on the installed LuaSec.
+compat:
+	@$(deps) build compat
+	@$(MAKE) --no-print-directory all certs
+	@status=0; for library in ours luasec; do \
+	  $(env) BUSTED='$(BUSTED)' $(LUA) test/compat/run.lua $$library || status=1; done; exit $$status
+
+# Debian's programs run on Lua 5.1 and 5.4.
+real:
+	@$(deps) real
+	@for v in 5.1 5.4; do LUA_VERSION=$$v tools/deps.sh build && \
+	  $(MAKE) --no-print-directory all certs LUA_VERSION=$$v || exit 1; done
+	@test/real/run.sh
+
+lint:
+	@$(deps) build lint
+	@COMPILE_FLAGS='$(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(LUA_CFLAGS)' tools/lint.sh
+
+# The whole suite under AddressSanitizer, its leak detector and UndefinedBehaviorSanitizer.
+asan:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory all certs VARIANT=asan
+	@$(MAKE) --no-print-directory asan-suite VARIANT=asan
+
+.PHONY: asan-suite
+asan-suite:
+	@$(env) LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 $(LUA) $(BUSTED) $(SPECS)
+
+valgrind:
+	@$(deps) build test valgrind
+	@$(MAKE) --no-print-directory all certs
+	@$(env) valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
+	  --show-leak-kinds=definite --error-exitcode=99 --num-callers=20 \
+	  $(LUA) $(BUSTED) $(or $(SPECS),$(VALGRIND_SPECS))
+
+stress:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory all certs
+	@for f in test/stress/*.lua; do echo "== $$f"; $(env) $(LUA) $$f || exit 1; done
+
+# What luarocks makes of the rockspec, in a tree under build/.
+rock:
+	@$(deps) build rock
+	@tools/rock.sh $(LUA_ABI)
+
+clean:
+	rm -rf build

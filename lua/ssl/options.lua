@@ -1,0 +1,263 @@
+--- The settings of a context: every key of the table given to newcontext and wrap is one row of data here.
+-- A row's `apply(ctx, value, cfg)` answers true, or false, message, detail; rows are applied in their order, the first
+-- failure ends it. A row without `apply` is read by the row that it belongs to.
+-- @module ssl.options
+
+local context = require "ssl.context"
+local config = require "ssl.config"
+local systemca = require "ssl.systemca"
+
+local unpack = table.unpack or unpack -- luacheck: ignore 143
+
+local M = {}
+
+-- ---- helpers of the rows
+
+-- A string or an array of strings, spread.
+local function spread(value)
+  if type(value) == "table" then return unpack(value) end
+  return value
+end
+
+local function has(value, name)
+  if type(value) ~= "table" then return value == name end
+  for _, v in ipairs(value) do
+    if v == name then return true end
+  end
+  return false
+end
+
+local function refuse(message) return false, message, { kind = "config", reason = message } end
+
+local function loadcredentials(ctx, entry)
+  if entry.key then
+    local password = entry.password or nil
+    if password ~= nil and type(password) ~= "string" and type(password) ~= "function" then
+      return refuse("invalid password type")
+    end
+    local ok, message, detail = context.loadkey(ctx, entry.key, password)
+    if not ok then return false, message, detail end
+  end
+  if entry.certificate then
+    local ok, message, detail = context.loadcert(ctx, entry.certificate)
+    if not ok then return false, message, detail end
+  end
+  if entry.key and entry.certificate and not context.checkkey(ctx) then
+    return refuse("private key does not match public key")
+  end
+  return true
+end
+
+local function loadall(ctx, list, cfg)
+  if not list then return loadcredentials(ctx, cfg) end
+  for _, entry in ipairs(list) do
+    local ok, message, detail = loadcredentials(ctx, entry)
+    if not ok then return false, message, detail end
+  end
+  return true
+end
+
+local function loadsystem(ctx)
+  local file, dir, message = systemca.locations()
+  if not file and not dir then return refuse("error loading CA locations (" .. message .. ")") end
+  return context.locations(ctx, file, dir)
+end
+
+-- A client that verifies needs somebody to trust. DANE brings its own trust, lsec_continue looks at the errors later.
+local function loadtrust(ctx, cafile, cfg)
+  local capath = cfg.capath
+  if cafile == "system" then
+    local ok, message, detail = loadsystem(ctx)
+    if not ok or not capath then return ok, message, detail end
+    return context.locations(ctx, nil, capath)
+  end
+  if cafile or capath then return context.locations(ctx, cafile or nil, capath or nil) end
+  if cfg.mode == "client" and has(cfg.verify, "peer") then
+    local ok, message, detail = loadsystem(ctx)
+    if not ok and not cfg.dane and not has(cfg.verifyext, "lsec_continue") then return false, message, detail end
+  end
+  return true
+end
+
+-- ---- ALPN: lists to wire format (RFC 7301 section 3.1) and back
+
+local function encodealpn(value)
+  local names = type(value) == "string" and { value } or value
+  if type(names) ~= "table" then return nil, "invalid ALPN parameter" end
+  local wire = {}
+  for i, name in ipairs(names) do
+    if type(name) ~= "string" then return nil, "invalid ALPN name (string expected, got " .. type(name) .. ")" end
+    if name == "" then return nil, "invalid ALPN name (empty string)" end
+    if #name > 255 then return nil, "invalid ALPN name (length > 255)" end
+    wire[i] = string.char(#name) .. name
+  end
+  if not wire[1] then return nil, "invalid ALPN list (empty)" end
+  return table.concat(wire)
+end
+
+local function decodealpn(wire)
+  local names, at = {}, 1
+  while at <= #wire do
+    local n = wire:byte(at)
+    names[#names + 1] = wire:sub(at + 1, at + n)
+    at = at + n + 1
+  end
+  return names
+end
+
+-- The list is read again at each handshake, so that the program may change it.
+local function serveralpn(ctx, value)
+  if type(value) == "function" then
+    return context.setalpncb(ctx, function(offered) return (encodealpn(value(decodealpn(offered)))) end)
+  end
+  if type(value) ~= "table" then return refuse("invalid ALPN parameter") end
+  local wire, message = encodealpn(value)
+  if not wire then return refuse(message) end
+  return context.setalpncb(ctx, function() return (encodealpn(value)) end)
+end
+
+local function clientalpn(ctx, value)
+  local wire, message = encodealpn(value)
+  if not wire then return refuse(message) end
+  return context.setalpn(ctx, wire)
+end
+
+-- ---- PSK
+
+local function serverpsk(ctx, value)
+  if type(value) == "function" then return context.setserverpskcb(ctx, value) end
+  if type(value) ~= "table" or type(value.callback) ~= "function" or
+    (value.hint ~= nil and type(value.hint) ~= "string") then
+    return refuse("invalid PSK configuration")
+  end
+  if value.hint then
+    local ok, message, detail = context.setpskhint(ctx, value.hint)
+    if not ok then return false, message, detail end
+  end
+  return context.setserverpskcb(ctx, value.callback)
+end
+
+local function clientpsk(ctx, value)
+  if type(value) ~= "function" then return refuse("invalid PSK configuration") end
+  return context.setclientpskcb(ctx, value)
+end
+
+-- ---- names
+
+local function setservername(ctx, name, cfg)
+  if cfg.mode ~= "client" then return true end
+  if name and not context.isip(name) then
+    local ok, message, detail = context.setservername(ctx, name)
+    if not ok then return false, message, detail end
+  end
+  local check = cfg.verifyname
+  if check == nil then check = name end
+  if check and has(cfg.verify, "peer") then return context.setverifyname(ctx, check) end
+  return true
+end
+
+-- ---- the rows
+
+-- Most settings are handed to one function, when they are set at all.
+local function simple(setter)
+  return function(ctx, value)
+    if not value then return true end
+    return setter(ctx, spread(value))
+  end
+end
+
+M.rows = {
+  { name = "protocol", type = "string", required = true,
+    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any)" },
+  { name = "mode", type = "string", required = true, apply = context.setmode,
+    text = "client or server" },
+  { name = "certificates", type = "array", apply = loadall,
+    text = "array of tables with certificate, key and password; replaces these three" },
+  { name = "key", type = "path", of = "certificates", text = "file with the private key in PEM" },
+  { name = "certificate", type = "path", of = "certificates",
+    text = "file with our certificate in PEM, then the intermediates to send" },
+  { name = "password", type = "string|function", of = "certificates", text = "password of an encrypted key" },
+  { name = "cafile", type = "path", apply = loadtrust,
+    text = "file with trusted CA certificates in PEM; system: the system's" },
+  { name = "capath", type = "path", of = "cafile", text = "directory with trusted CA certificates, named by hash" },
+  { name = "ciphers", type = "string", apply = simple(context.setcipher),
+    text = "ciphers of TLS 1.2 and older, OpenSSL's cipher list" },
+  { name = "ciphersuites", type = "string", apply = simple(context.setciphersuites), text = "ciphers of TLS 1.3" },
+  { name = "verify", type = "string|array", apply = simple(context.setverify),
+    text = "none, peer, client_once, fail_if_no_peer_cert" },
+  { name = "options", type = "string|array", apply = simple(context.setoptions),
+    text = "OpenSSL's SSL_OP_ options in lower case, as in ssl.config.options" },
+  { name = "depth", type = "number", apply = simple(context.setdepth),
+    text = "most intermediate certificates in a peer's chain" },
+  { name = "dhparam", type = "function", text = "function(is_export, bits) returning Diffie-Hellman parameters in PEM",
+    apply = function(ctx, value)
+      if not value then return true end
+      if type(value) ~= "function" then return refuse("invalid DH parameter type") end
+      context.setdhparam(ctx, value)
+      return true
+    end },
+  { name = "curveslist", type = "string", text = "groups for the key exchange, in order, with colons",
+    apply = function(ctx, value, cfg)
+      if value then return context.setcurveslist(ctx, value) end
+      if cfg.curve then return context.setcurve(ctx, cfg.curve) end
+      return true
+    end },
+  { name = "curve", type = "string", of = "curveslist", text = "the one group for the key exchange" },
+  { name = "verifyext", type = "string|array", text = "lsec_continue, lsec_ignore_purpose, crl_check, crl_check_chain",
+    apply = simple(function(ctx, ...)
+      if select("#", ...) == 0 then return true end
+      return ctx:setverifyext(...)
+    end) },
+  { name = "alpn", type = "string|array|function",
+    text = "client: protocols to offer; server: protocols in order of preference, or function(offered) returning them",
+    apply = function(ctx, value, cfg)
+      if not value then return true end
+      if cfg.mode == "server" then return serveralpn(ctx, value) end
+      return clientalpn(ctx, value)
+    end },
+  { name = "psk", type = "function|table",
+    text = "client: function(hint, maxidentity, maxkey) returning identity and key; " ..
+      "server: function(identity, maxkey) returning the key, or a table with hint and callback",
+    apply = function(ctx, value, cfg)
+      if not value then return true end
+      if cfg.mode == "server" then return serverpsk(ctx, value) end
+      return clientpsk(ctx, value)
+    end },
+  { name = "dane", type = "boolean|array", text = "lets connections use setdane; array of flags: no_ee_namechecks",
+    apply = function(ctx, value)
+      if type(value) == "table" then
+        context.setdane(ctx, unpack(value))
+      elseif value then
+        context.setdane(ctx)
+      end
+      return true
+    end },
+  { name = "servername", type = "string", apply = setservername,
+    text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
+  { name = "verifyname", type = "string|boolean", of = "servername",
+    text = "client: the name checked instead of servername; false: none" },
+}
+
+--- Makes a context and applies every row to it.
+-- @tparam table cfg settings
+-- @treturn[1] userdata the context
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
+function M.newcontext(cfg)
+  local ctx, message, detail = context.create(cfg.protocol)
+  if not ctx then return nil, message, detail end
+  for _, row in ipairs(M.rows) do
+    if row.apply then
+      local ok
+      ok, message, detail = row.apply(ctx, cfg[row.name], cfg)
+      if not ok then return nil, message, detail end
+    end
+  end
+  return ctx
+end
+
+-- LuaSec's packages have a module of this name that only lists option names; programs that ask it still find them.
+M.options = config.options
+
+return M

@@ -1,0 +1,61 @@
+rockspec_format = "3.0"
+package = "luasec"
+version = "scm-1"
+source = {
+  url = "git+https://github.com/luasec/luasec.git",
+  branch = "main",
+}
+description = {
+  summary = "TLS for Lua on OpenSSL 3",
+  detailed = [[
+    A drop-in replacement for LuaSec: the same modules, functions and settings, on OpenSSL 3 or newer,
+    for Lua 5.1 to 5.4 and LuaJIT. It installs ssl.lua and ssl.so, so it cannot share a tree with the
+    rock of the original.
+  ]],
+  license = "MIT",
+  homepage = "https://github.com/luasec/luasec",
+}
+supported_platforms = { "unix" }
+dependencies = {
+  "lua >= 5.1, < 5.5",
+  "luasocket >= 3.0",
+}
+external_dependencies = {
+  OPENSSL = { header = "openssl/ssl.h", library = "ssl" },
+  CRYPTO = { header = "openssl/crypto.h", library = "crypto" },
+}
+build = {
+  type = "builtin",
+  copy_directories = {},
+  modules = {
+    ssl = {
+      defines = { "_DEFAULT_SOURCE", "_POSIX_C_SOURCE=200809L", "OPENSSL_NO_DEPRECATED" },
+      incdirs = { "$(OPENSSL_INCDIR)", "$(CRYPTO_INCDIR)" },
+      libdirs = { "$(OPENSSL_LIBDIR)", "$(CRYPTO_LIBDIR)" },
+      libraries = { "ssl", "crypto" },
+      sources = {
+        "src/callback.c",
+        "src/config.c",
+        "src/connection.c",
+        "src/context.c",
+        "src/credentials.c",
+        "src/error.c",
+        "src/inspect.c",
+        "src/object.c",
+        "src/options.c",
+        "src/stream.c",
+        "src/transport.c",
+        "src/trust.c",
+        "src/verify.c",
+        "src/wait.c",
+        "src/x509.c",
+        "src/x509_check.c",
+        "src/x509_names.c",
+      },
+    },
+  },
+  install = {
+    lua = {
+    },
+  },
+}

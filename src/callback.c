@@ -1,0 +1,430 @@
+/*
+ * callback.c: the barrier between OpenSSL and Lua functions. Every Lua function that OpenSSL has to call (password, SNI,
+ * ALPN, PSK) or that must run before a handshake (dhparam) is called here and nowhere else: protected, in the state that
+ * called into OpenSSL, its error parked on that call's stack. No Lua error ever jumps through an OpenSSL frame.
+ */
+#include "tls.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+static const char barrier_key; /* registry: the C function `run`, which Lua 5.1 could not push without allocating */
+
+typedef struct barrier {
+  lua_CFunction body;
+  void *arg;
+} barrier;
+
+static int run(lua_State *L)
+{
+  const barrier *b = lua_touserdata(L, 2);
+  lua_pop(L, 1);
+  lua_pushlightuserdata(L, b->arg);
+  return b->body(L);
+}
+
+void tls_callback_open(lua_State *L)
+{
+  lua_pushcfunction(L, run);
+  tls_rawsetp(L, LUA_REGISTRYINDEX, &barrier_key);
+}
+
+bool tls_callback(tls_call *call, const char *who, lua_CFunction body, void *arg)
+{
+  lua_State *L = call->L;
+  barrier b = {body, arg};
+  tls_rawgetp(L, LUA_REGISTRYINDEX, &barrier_key);
+  lua_pushvalue(L, call->object);
+  lua_pushlightuserdata(L, &b);
+  if (lua_pcall(L, 2, 0, 0) == 0) {
+    return true;
+  }
+  if (call->parked == 0) {
+    call->parked = lua_gettop(L);
+    call->who = who;
+  } else {
+    lua_pop(L, 1);
+  }
+  return false;
+}
+
+bool tls_callback_error(const tls_call *call, tls_error *e)
+{
+  if (call->parked == 0) {
+    return false;
+  }
+  tls_error_set(e, TLS_KIND_CALLBACK, NULL);
+  e->parked = call->parked;
+  e->who = call->who;
+  return true;
+}
+
+/* ---- password ---- */
+
+typedef struct password_answer {
+  tls_password *password;
+  char *buf;
+  int size, length;
+} password_answer;
+
+static int copy_password(lua_State *L, int i, char *buf, int size)
+{
+  size_t n;
+  const char *s = lua_tolstring(L, i, &n);
+  if (n > (size_t)size) {
+    n = (size_t)size;
+  }
+  memcpy(buf, s, n);
+  return (int)n;
+}
+
+/* A value other than a string stands for the empty password. */
+static int password_body(lua_State *L)
+{
+  password_answer *a = lua_touserdata(L, 2);
+  tls_getslot(L, 1, TLS_SLOT_PASSWORD);
+  lua_call(L, 0, 1);
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    a->length = copy_password(L, -1, a->buf, a->size);
+  }
+  return 0;
+}
+
+int tls_password_cb(char *buf, int size, int rwflag, void *arg)
+{
+  tls_password *p = arg;
+  lua_State *L = p->call.L;
+  (void)rwflag;
+  p->asked = true;
+  if (lua_isfunction(L, p->value)) {
+    password_answer a = {p, buf, size, 0};
+    return tls_callback(&p->call, "password", password_body, &a) ? a.length : -1;
+  }
+  return lua_isstring(L, p->value) ? copy_password(L, p->value, buf, size) : -1;
+}
+
+/* ---- what the callbacks of a handshake share ---- */
+
+/* The Lua call that drives this handshake; NULL when the connection is not ours or somebody else drives it. */
+static tls_call *call_of(SSL *ssl)
+{
+  tls_connection *c = tls_connectionof(ssl);
+  return c != NULL ? c->call : NULL;
+}
+
+/* Pushes the function in a slot of the context that the connection uses now, which SNI may have changed. */
+static void push_function(lua_State *L, const SSL *ssl, enum tls_slot slot)
+{
+  const tls_context *now = tls_contextof(ssl);
+  tls_getslot(L, 1, TLS_SLOT_SELECTED);
+  if (now == NULL || tls_toobject(L, -1, &tls_context_type) != now) {
+    lua_pop(L, 1);
+    tls_getslot(L, 1, TLS_SLOT_CONTEXT);
+  }
+  if (tls_toobject(L, -1, &tls_context_type) == NULL) {
+    lua_pushnil(L);
+  } else {
+    tls_getslot(L, -1, slot);
+  }
+  lua_remove(L, -2);
+}
+
+/* ---- dhparam ---- */
+
+static EVP_PKEY *parse_dh(const char *pem, size_t n)
+{
+  BIO *bio = n <= INT_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
+  EVP_PKEY *pkey = bio != NULL ? PEM_read_bio_Parameters(bio, NULL) : NULL;
+  BIO_free(bio);
+  if (pkey != NULL && !EVP_PKEY_is_a(pkey, "DH") && !EVP_PKEY_is_a(pkey, "DHX")) {
+    EVP_PKEY_free(pkey);
+    pkey = NULL;
+  }
+  return pkey;
+}
+
+static const char *install_dh(tls_context *ctx, EVP_PKEY *pkey)
+{
+  if (pkey == NULL) {
+    return "dhparam callback gave no Diffie-Hellman parameters in PEM";
+  }
+  EVP_PKEY_up_ref(pkey);
+  if (SSL_CTX_set0_tmp_dh_pkey(ctx->ctx, pkey) != 1) {
+    EVP_PKEY_free(pkey);
+    EVP_PKEY_free(pkey);
+    return "dhparam callback gave Diffie-Hellman parameters that are too weak for the security level";
+  }
+  EVP_PKEY_free(ctx->dh);
+  ctx->dh = pkey;
+  return NULL;
+}
+
+/* Calls the dhparam function of the context at index i, once for all connections. A function that answers nothing useful
+   leaves the context without finite-field Diffie-Hellman; one that raises is asked again by the next handshake. */
+static void load_dh(lua_State *L, int i, tls_context *ctx)
+{
+  size_t n = 0;
+  if (!ctx->dhparam) {
+    return;
+  }
+  tls_getslot(L, i, TLS_SLOT_DHPARAM);
+  lua_pushboolean(L, 0);
+  /* The key length that OpenSSL's former callback asked for, whatever the key: programs index tables with it. */
+  lua_pushnumber(L, 1024);
+  lua_call(L, 2, 1);
+  if (ctx->ctx != NULL && ctx->dhparam) { /* the function may have closed the context */
+    const char *pem = lua_tolstring(L, -1, &n);
+    ctx->dherror = install_dh(ctx, pem != NULL ? parse_dh(pem, n) : NULL);
+    ctx->dhparam = false;
+    tls_error_clear();
+  }
+  lua_pop(L, 1);
+}
+
+typedef struct dh_query {
+  enum tls_slot slot; /* where the connection keeps the context */
+  tls_context *ctx;
+} dh_query;
+
+static int dh_body(lua_State *L)
+{
+  dh_query *q = lua_touserdata(L, 2);
+  tls_getslot(L, 1, q->slot);
+  load_dh(L, lua_gettop(L), q->ctx);
+  return 0;
+}
+
+void tls_callback_dh(tls_connection *c)
+{
+  tls_context *ctx = tls_contextof(c->ssl);
+  if (ctx == NULL || (!ctx->dhparam && ctx->dh == NULL)) {
+    return;
+  }
+  dh_query q = {TLS_SLOT_CONTEXT, ctx};
+  /* The connection may be older than its context's parameters. */
+  if (tls_callback(c->call, "dhparam", dh_body, &q) && ctx->dh != NULL && EVP_PKEY_up_ref(ctx->dh) == 1 && SSL_set0_tmp_dh_pkey(c->ssl, ctx->dh) != 1) {
+    EVP_PKEY_free(ctx->dh);
+    tls_error_clear();
+  }
+}
+
+/* ---- SNI ---- */
+
+typedef struct sni_query {
+  SSL *ssl;
+  const char *name;
+  bool map;         /* the connection has a map */
+  tls_context *hit; /* the context found in it */
+} sni_query;
+
+static int sni_body(lua_State *L)
+{
+  sni_query *q = lua_touserdata(L, 2);
+  tls_getslot(L, 1, TLS_SLOT_SNI);
+  q->map = !lua_isnil(L, -1);
+  if (!q->map) {
+    return 0;
+  }
+  lua_pushstring(L, q->name);
+  lua_gettable(L, -2);
+  if (!lua_toboolean(L, -1)) {
+    return 0;
+  }
+  tls_context *ctx = tls_toobject(L, -1, &tls_context_type);
+  if (ctx == NULL || ctx->ctx == NULL) {
+    return luaL_error(L, "the value for '%s' is not an open SSL:Context but a %s", q->name, luaL_typename(L, -1));
+  }
+  tls_setslot(L, 1, TLS_SLOT_SELECTED);
+  q->hit = ctx;
+  return 0;
+}
+
+/* Moves the connection to the context that was found, its dhparam function called first. */
+static int select_context(SSL *ssl, tls_call *call, tls_context *ctx)
+{
+  dh_query dh = {TLS_SLOT_SELECTED, ctx};
+  if (!tls_callback(call, "dhparam", dh_body, &dh) || ctx->ctx == NULL) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  tls_context_identify(ctx);
+  return SSL_set_SSL_CTX(ssl, ctx->ctx) != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static int sni_cb(SSL *ssl, int *alert, void *arg)
+{
+  tls_connection *c = tls_connectionof(ssl);
+  const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  sni_query q = {ssl, name, false, NULL};
+  (void)arg;
+  if (c == NULL || c->call == NULL || !c->server || name == NULL) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *alert = SSL_AD_INTERNAL_ERROR;
+  if (!tls_callback(c->call, "SNI", sni_body, &q)) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  if (q.hit != NULL) {
+    return select_context(ssl, c->call, q.hit);
+  }
+  if (q.map && c->snistrict) {
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
+void tls_callback_sni(SSL_CTX *ctx)
+{
+  SSL_CTX_set_tlsext_servername_callback(ctx, sni_cb);
+}
+
+/* ---- ALPN ---- */
+
+typedef struct alpn_query {
+  SSL *ssl;
+  const unsigned char *offered;
+  unsigned int noffered;
+  const unsigned char *selected; /* points into offered */
+  unsigned char nselected;
+} alpn_query;
+
+/* SSL_select_next_proto points into the server's list, a Lua string that may be gone when OpenSSL reads it; asking again
+   with the sides swapped gives the same name inside the client's. */
+static void select_protocol(alpn_query *q, const unsigned char *wire, size_t n)
+{
+  unsigned char *out;
+  unsigned char len;
+  if (n == 0 || n > 65535 || q->noffered == 0 ||
+      SSL_select_next_proto(&out, &len, wire, (unsigned int)n, q->offered, q->noffered) != OPENSSL_NPN_NEGOTIATED) {
+    return;
+  }
+  const unsigned char *name = out - 1;
+  if (SSL_select_next_proto(&out, &len, q->offered, q->noffered, name, len + 1u) == OPENSSL_NPN_NEGOTIATED) {
+    q->selected = out;
+    q->nselected = len;
+  }
+}
+
+static int alpn_body(lua_State *L)
+{
+  alpn_query *q = lua_touserdata(L, 2);
+  size_t n;
+  push_function(L, q->ssl, TLS_SLOT_ALPN);
+  if (lua_isnil(L, -1)) {
+    return 0;
+  }
+  lua_pushlstring(L, (const char *)q->offered, q->noffered);
+  lua_call(L, 1, 1);
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    const char *wire = lua_tolstring(L, -1, &n);
+    select_protocol(q, (const unsigned char *)wire, n);
+  }
+  return 0;
+}
+
+static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned int inlen,
+                   void *arg)
+{
+  tls_call *call = call_of(ssl);
+  alpn_query q = {ssl, in, inlen, NULL, 0};
+  (void)arg;
+  if (call == NULL) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  if (!tls_callback(call, "ALPN", alpn_body, &q)) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  if (q.selected == NULL) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *out = q.selected;
+  *outlen = q.nselected;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+void tls_callback_alpn(SSL_CTX *ctx)
+{
+  SSL_CTX_set_alpn_select_cb(ctx, alpn_cb, NULL);
+}
+
+/* ---- PSK ---- */
+
+typedef struct psk_query {
+  SSL *ssl;
+  const char *offered; /* the server's hint or the client's identity */
+  char *identity;      /* room for the client's answer, NULL on a server */
+  unsigned int maxidentity;
+  unsigned char *psk;
+  unsigned int maxpsk, npsk;
+} psk_query;
+
+/* An answer that does not fit, or an identity that a C string cannot hold, counts as no answer. */
+static void take_psk(lua_State *L, psk_query *q, int i)
+{
+  size_t n, nid = 0;
+  const char *psk = lua_isstring(L, i) ? lua_tolstring(L, i, &n) : NULL;
+  if (psk == NULL || n > q->maxpsk) {
+    return;
+  }
+  if (q->identity != NULL) {
+    const char *id = lua_isstring(L, i - 1) ? lua_tolstring(L, i - 1, &nid) : NULL;
+    if (id == NULL || nid >= q->maxidentity || strlen(id) != nid) {
+      return;
+    }
+    memcpy(q->identity, id, nid + 1);
+  }
+  memcpy(q->psk, psk, n);
+  q->npsk = (unsigned int)n;
+}
+
+static int psk_body(lua_State *L)
+{
+  psk_query *q = lua_touserdata(L, 2);
+  push_function(L, q->ssl, TLS_SLOT_PSK);
+  if (lua_isnil(L, -1)) {
+    return 0;
+  }
+  lua_pushstring(L, q->offered); /* NULL becomes nil */
+  if (q->identity != NULL) {
+    lua_pushnumber(L, q->maxidentity - 1); /* without the NUL */
+  }
+  lua_pushnumber(L, q->maxpsk);
+  lua_call(L, q->identity != NULL ? 3 : 2, 2);
+  if (q->identity == NULL) {
+    lua_pop(L, 1);
+  }
+  take_psk(L, q, lua_gettop(L));
+  return 0;
+}
+
+/* No answer is 0 and leaves the peers to agree on a certificate; an error is a length that OpenSSL refuses. */
+static unsigned int ask_psk(psk_query *q)
+{
+  tls_call *call = call_of(q->ssl);
+  if (call == NULL) {
+    return 0;
+  }
+  return tls_callback(call, "PSK", psk_body, q) ? q->npsk : UINT_MAX;
+}
+
+static unsigned int psk_client_cb(SSL *ssl, const char *hint, char *identity, unsigned int maxidentity, unsigned char *psk,
+                                  unsigned int maxpsk)
+{
+  psk_query q = {ssl, hint, identity, maxidentity, psk, maxpsk, 0};
+  return ask_psk(&q);
+}
+
+static unsigned int psk_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
+{
+  psk_query q = {ssl, identity, NULL, 0, psk, maxpsk, 0};
+  return ask_psk(&q);
+}
+
+void tls_callback_psk(SSL_CTX *ctx, bool server)
+{
+  SSL_CTX_set_psk_client_callback(ctx, server ? NULL : psk_client_cb);
+  SSL_CTX_set_psk_server_callback(ctx, server ? psk_server_cb : NULL);
+}

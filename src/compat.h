@@ -1,0 +1,107 @@
+/*
+ * compat.h: what differs between Lua 5.1 to 5.5 and LuaJIT, and between releases of OpenSSL, is settled here and nowhere
+ * else. Code elsewhere is written for Lua 5.4 and tests HAVE_* names, never a version number.
+ */
+#ifndef TLS_COMPAT_H
+#define TLS_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <openssl/opensslv.h>
+
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#error "luasec needs OpenSSL 3.0 or newer; the headers found belong to an older release"
+#endif
+
+#if LUA_VERSION_NUM < 501
+#error "luasec needs Lua 5.1 or newer"
+#endif
+
+/* The only symbols that the shared object shows. */
+#define TLS_EXPORT __attribute__((visibility("default")))
+
+#if LUA_VERSION_NUM == 501
+
+#define lua_rawlen(L, i) lua_objlen(L, i)
+#define lua_absindex(L, i) \
+  (((i) > 0 || (i) <= LUA_REGISTRYINDEX) ? (i) : lua_gettop(L) + (i) + 1)
+
+static inline void tls_rawgetp(lua_State *L, int i, const void *key)
+{
+  i = lua_absindex(L, i);
+  lua_pushlightuserdata(L, (void *)key);
+  lua_rawget(L, i);
+}
+
+static inline void tls_rawsetp(lua_State *L, int i, const void *key)
+{
+  i = lua_absindex(L, i);
+  lua_pushlightuserdata(L, (void *)key);
+  lua_insert(L, -2);
+  lua_rawset(L, i);
+}
+
+static inline void tls_setfuncs(lua_State *L, const luaL_Reg *regs, int nup)
+{
+  luaL_checkstack(L, nup + 2, "too many upvalues");
+  for (; regs->name != NULL; regs++) {
+    for (int i = 0; i < nup; i++) {
+      lua_pushvalue(L, -nup);
+    }
+    lua_pushcclosure(L, regs->func, nup);
+    lua_setfield(L, -(nup + 2), regs->name);
+  }
+  lua_pop(L, nup);
+}
+
+#else
+
+#define tls_rawgetp(L, i, key) ((void)lua_rawgetp(L, i, key))
+#define tls_rawsetp(L, i, key) lua_rawsetp(L, i, key)
+#define tls_setfuncs(L, regs, nup) luaL_setfuncs(L, regs, nup)
+
+#endif
+
+/* A full userdata with one user value, which is a table from the start (in 5.1: its environment). */
+static inline void *tls_newuserdata(lua_State *L, size_t size)
+{
+#if LUA_VERSION_NUM >= 504
+  void *p = lua_newuserdatauv(L, size, 1);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, 1);
+#elif LUA_VERSION_NUM >= 502
+  void *p = lua_newuserdata(L, size);
+  lua_newtable(L);
+  lua_setuservalue(L, -2);
+#else
+  void *p = lua_newuserdata(L, size);
+  lua_newtable(L);
+  lua_setfenv(L, -2);
+#endif
+  return p;
+}
+
+/* Pushes the table made by tls_newuserdata. */
+static inline void tls_getuservalue(lua_State *L, int i)
+{
+#if LUA_VERSION_NUM >= 504
+  lua_getiuservalue(L, i, 1);
+#elif LUA_VERSION_NUM >= 502
+  lua_getuservalue(L, i);
+#else
+  lua_getfenv(L, i);
+#endif
+}
+
+/* The collector stopped by the program stays stopped. Lua 5.1 cannot tell; there the answer is always yes. */
+static inline int tls_gcrunning(lua_State *L)
+{
+#ifdef LUA_GCISRUNNING
+  return lua_gc(L, LUA_GCISRUNNING, 0);
+#else
+  (void)L;
+  return 1;
+#endif
+}
+
+#endif

@@ -1,0 +1,457 @@
+/*
+ * context.c: ssl.context, the settings that connections are made from: life, protocol versions, ciphers, groups, options,
+ * verify modes, ALPN, PSK. Certificates and keys are in credentials.c, trust in trust.c.
+ *
+ * Every function answers true, or false, message, detail. Wrong argument types raise, as does a closed context.
+ */
+#include "tls.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#define CONTEXT_KIB 32 /* what a context with a certificate costs OpenSSL, for the collector */
+
+static int ex_index = -1;
+static CRYPTO_ONCE ex_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void make_index(void)
+{
+  ex_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+tls_context *tls_contextof(const SSL *ssl)
+{
+  return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ex_index);
+}
+
+tls_context *tls_checkcontext(lua_State *L, int arg)
+{
+  tls_context *ctx = tls_checkobject(L, arg, &tls_context_type);
+  luaL_argcheck(L, ctx->ctx != NULL, arg, "context is closed");
+  return ctx;
+}
+
+/* ---- life ---- */
+
+static int protocol_range(const char *name, int *version)
+{
+  static const struct {
+    const char *name;
+    int version;
+  } names[] = {
+    {"any", 0}, {"sslv23", 0}, {"tlsv1", TLS1_VERSION}, {"tlsv1_1", TLS1_1_VERSION}, {"tlsv1_2", TLS1_2_VERSION},
+    {"tlsv1_3", TLS1_3_VERSION},
+  };
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strcmp(name, names[i].name) == 0) {
+      *version = names[i].version;
+      return 1;
+    }
+  }
+  return 0;
+}
+
+static void set_defaults(tls_context *ctx, int version)
+{
+  X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
+  SSL_CTX_set_ex_data(ctx->ctx, ex_index, ctx);
+  SSL_CTX_set_min_proto_version(ctx->ctx, version);
+  SSL_CTX_set_max_proto_version(ctx->ctx, version);
+  SSL_CTX_set_mode(ctx->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_session_cache_mode(ctx->ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_cert_verify_callback(ctx->ctx, tls_verify_chain, NULL);
+  /* Without this, name constraints would be applied to the subject's common name even where no name is checked. */
+  X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+}
+
+/* create(protocol): "any", "sslv23", "tlsv1", "tlsv1_1", "tlsv1_2" or "tlsv1_3". Returns a context without a mode, or
+   nil, message, detail. SSL_CTX_new(3), SSL_CTX_set_min_proto_version(3). */
+static int create(lua_State *L)
+{
+  const char *name = luaL_checkstring(L, 1);
+  int version;
+  if (!protocol_range(name, &version)) {
+    tls_refuse(L, "invalid protocol (%s)", name);
+    lua_pushnil(L);
+    lua_replace(L, -4);
+    return 3;
+  }
+  tls_error_clear();
+  tls_nudge(L, CONTEXT_KIB);
+  tls_context *ctx = tls_newobject(L, &tls_context_type, sizeof *ctx);
+  ctx->ctx = SSL_CTX_new(TLS_method());
+  if (ctx->ctx == NULL) {
+    tls_fail_queue(L, "error creating context", NULL);
+    lua_pushnil(L);
+    lua_replace(L, -4);
+    return 3;
+  }
+  set_defaults(ctx, version);
+  return 1;
+}
+
+/* __gc and __close. Connections made from the context keep working; they lose its Lua callbacks. */
+static int close_context(lua_State *L)
+{
+  tls_context *ctx = tls_self(L, &tls_context_type);
+  SSL_CTX *old = ctx->ctx;
+  ctx->ctx = NULL;
+  if (old != NULL) {
+    SSL_CTX_set_ex_data(old, ex_index, NULL);
+    EVP_PKEY_free(ctx->dh);
+    ctx->dh = NULL;
+    SSL_CTX_free(old);
+  }
+  return 0;
+}
+
+static int tostring(lua_State *L)
+{
+  lua_pushfstring(L, "SSL context: %p", tls_self(L, &tls_context_type));
+  return 1;
+}
+
+/* What a session was verified under goes into the session id context: a session never resumes where peers are verified in
+   another way, and one does resume where client certificates are asked for, which OpenSSL refuses without any id. */
+void tls_context_identify(tls_context *ctx)
+{
+  unsigned char id[EVP_MAX_MD_SIZE];
+  unsigned int n = 0;
+  X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
+  struct {
+    unsigned char trust[sizeof ctx->trustid];
+    uint64_t flags, verify, lsec, depth;
+  } settings;
+  memset(&settings, 0, sizeof settings);
+  memcpy(settings.trust, ctx->trustid, sizeof ctx->trustid);
+  settings.flags = X509_VERIFY_PARAM_get_flags(param);
+  settings.verify = (uint64_t)SSL_CTX_get_verify_mode(ctx->ctx);
+  settings.lsec = ctx->verifyext;
+  settings.depth = (uint64_t)X509_VERIFY_PARAM_get_depth(param);
+  if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1) {
+    SSL_CTX_set_session_id_context(ctx->ctx, id, n);
+  }
+}
+
+/* ---- settings ---- */
+
+/* true, or the failure of an OpenSSL call with `prefix`. */
+static int answer(lua_State *L, int ok, const char *prefix)
+{
+  if (!ok) {
+    return tls_fail_queue(L, prefix, NULL);
+  }
+  tls_error_clear();
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* setmode(ctx, "client"|"server") */
+static int setmode(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  if (strcmp(name, "client") == 0) {
+    ctx->mode = TLS_MODE_CLIENT;
+  } else if (strcmp(name, "server") == 0) {
+    ctx->mode = TLS_MODE_SERVER;
+    tls_callback_sni(ctx->ctx);
+  } else {
+    return tls_refuse(L, "invalid mode (%s)", name);
+  }
+  return answer(L, 1, NULL);
+}
+
+/* setcipher(ctx, list): TLS 1.2 and older, openssl-ciphers(1). SSL_CTX_set_cipher_list(3). */
+static int setcipher(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = luaL_checkstring(L, 2);
+  tls_error_clear();
+  return answer(L, SSL_CTX_set_cipher_list(ctx->ctx, list), "error setting cipher list");
+}
+
+/* setciphersuites(ctx, list): TLS 1.3. SSL_CTX_set_ciphersuites(3). */
+static int setciphersuites(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = luaL_checkstring(L, 2);
+  tls_error_clear();
+  return answer(L, SSL_CTX_set_ciphersuites(ctx->ctx, list), "error setting cipher list");
+}
+
+/* setdepth(ctx, n): most intermediate certificates in a chain. SSL_CTX_set_verify_depth(3). */
+static int setdepth(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  lua_Integer n = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, n >= -1 && n <= INT_MAX, 2, "depth out of range");
+  SSL_CTX_set_verify_depth(ctx->ctx, (int)n);
+  return answer(L, 1, NULL);
+}
+
+typedef struct flag_name {
+  const char *name;
+  unsigned long flag;
+} flag_name;
+
+/* ORs the flags that arguments from 2 on name. The index of the first argument that names none, or 0. */
+static int collect_flags(lua_State *L, const flag_name *names, unsigned long *flags)
+{
+  for (int i = 2; i <= lua_gettop(L); i++) {
+    const char *s = luaL_checkstring(L, i);
+    const flag_name *f = names;
+    while (f->name != NULL && strcmp(f->name, s) != 0) {
+      f++;
+    }
+    if (f->name == NULL) {
+      return i;
+    }
+    *flags |= f->flag;
+  }
+  return 0;
+}
+
+/* setverify(ctx, ...): "none", "peer", "client_once", "fail_if_no_peer_cert"; all or nothing. No names, or "none" alone,
+   change nothing. SSL_CTX_set_verify(3). */
+static int setverify(lua_State *L)
+{
+  static const flag_name names[] = {
+    {"none", SSL_VERIFY_NONE}, {"peer", SSL_VERIFY_PEER}, {"client_once", SSL_VERIFY_CLIENT_ONCE},
+    {"fail_if_no_peer_cert", SSL_VERIFY_FAIL_IF_NO_PEER_CERT}, {NULL, 0},
+  };
+  tls_context *ctx = tls_checkcontext(L, 1);
+  unsigned long flags = 0;
+  int bad = collect_flags(L, names, &flags);
+  if (bad != 0) {
+    return tls_refuse(L, "invalid verify option (%s)", lua_tostring(L, bad));
+  }
+  if (flags != 0) {
+    SSL_CTX_set_verify(ctx->ctx, (int)flags, NULL);
+  }
+  return answer(L, 1, NULL);
+}
+
+/* setoptions(ctx, ...): names of ssl.config.options; all or nothing, and only ever added. SSL_CTX_set_options(3). */
+static int setoptions(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  uint64_t flags = 0;
+  for (int i = 2; i <= lua_gettop(L); i++) {
+    const char *name = luaL_checkstring(L, i);
+    const tls_option *option = tls_option_find(name);
+    if (option == NULL) {
+      return tls_refuse(L, "invalid option (%s)", name);
+    }
+    flags |= option->flag;
+  }
+  SSL_CTX_set_options(ctx->ctx, flags);
+  return answer(L, 1, NULL);
+}
+
+/* setcurve(ctx, name): one curve of ssl.config.curves, and no other group. SSL_CTX_set1_groups_list(3). */
+static int setcurve(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *name = luaL_checkstring(L, 2);
+  tls_error_clear();
+  if (tls_curve_nid(name) == NID_undef || !SSL_CTX_set1_groups_list(ctx->ctx, name)) {
+    tls_error_clear();
+    return tls_refuse(L, "elliptic curve '%s' not supported", name);
+  }
+  return answer(L, 1, NULL);
+}
+
+/* setcurveslist(ctx, list): groups in order of preference, "X25519:P-256". SSL_CTX_set1_groups_list(3). */
+static int setcurveslist(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = luaL_checkstring(L, 2);
+  tls_error_clear();
+  if (!SSL_CTX_set1_groups_list(ctx->ctx, list)) {
+    tls_error_clear();
+    return tls_refuse(L, "unknown elliptic curve in \"%s\"", list);
+  }
+  return answer(L, 1, NULL);
+}
+
+/* Keeps the value at stack index 2 in a slot of the context; nil takes it out. */
+static void keep_value(lua_State *L, enum tls_slot slot)
+{
+  lua_settop(L, 2);
+  tls_setslot(L, 1, slot);
+}
+
+/* setdhparam(ctx, f): f(false, 1024) -> Diffie-Hellman parameters in PEM, called before the first server handshake.
+   Returns nothing. SSL_CTX_set0_tmp_dh_pkey(3). */
+static int setdhparam(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  keep_value(L, TLS_SLOT_DHPARAM);
+  ctx->dhparam = true;
+  return 0;
+}
+
+/* setalpn(ctx, wire): protocols that a client offers, each behind a length byte; "" offers none.
+   SSL_CTX_set_alpn_protos(3). */
+static int setalpn(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  size_t n;
+  const char *wire = luaL_checklstring(L, 2, &n);
+  tls_error_clear();
+  /* This function alone answers 0 for success. */
+  int ok = n <= 65535 && SSL_CTX_set_alpn_protos(ctx->ctx, (const unsigned char *)wire, (unsigned int)n) == 0;
+  return answer(L, ok, "error setting ALPN");
+}
+
+/* setalpncb(ctx, f): f(wire offered by the client) -> wire of protocols in order of preference; any other value: none. */
+static int setalpncb(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  keep_value(L, TLS_SLOT_ALPN);
+  tls_callback_alpn(ctx->ctx);
+  return answer(L, 1, NULL);
+}
+
+/* setserverpskcb(ctx, f): f(identity, maxpsk) -> psk or nil. SSL_CTX_set_psk_server_callback(3). */
+static int setserverpskcb(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  keep_value(L, TLS_SLOT_PSK);
+  tls_callback_psk(ctx->ctx, true);
+  return answer(L, 1, NULL);
+}
+
+/* setclientpskcb(ctx, f): f(hint or nil, maxidentity, maxpsk) -> identity, psk. SSL_CTX_set_psk_client_callback(3). */
+static int setclientpskcb(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  keep_value(L, TLS_SLOT_PSK);
+  tls_callback_psk(ctx->ctx, false);
+  return answer(L, 1, NULL);
+}
+
+/* setpskhint(ctx, hint): what the server tells TLS 1.2 clients. SSL_CTX_use_psk_identity_hint(3). */
+static int setpskhint(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *hint = luaL_checkstring(L, 2);
+  tls_error_clear();
+  return answer(L, SSL_CTX_use_psk_identity_hint(ctx->ctx, hint), "error setting PSK hint");
+}
+
+/* setdane(ctx, ...): lets connections use conn:setdane; flag "no_ee_namechecks". Returns a boolean alone.
+   SSL_CTX_dane_enable(3). */
+static int setdane(lua_State *L)
+{
+  static const char *const names[] = {"no_ee_namechecks", NULL};
+  tls_context *ctx = tls_checkcontext(L, 1);
+  int n = lua_gettop(L);
+  for (int i = 2; i <= n; i++) {
+    luaL_checkoption(L, i, NULL, names);
+  }
+  tls_error_clear();
+  int ok = SSL_CTX_dane_enable(ctx->ctx) > 0;
+  if (ok && n >= 2) {
+    SSL_CTX_dane_set_flags(ctx->ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+  }
+  tls_error_clear();
+  lua_pushboolean(L, ok);
+  return 1;
+}
+
+/* setservername(ctx, name): what each client connection of the context sends as SNI. SSL_set_tlsext_host_name(3). */
+static int setservername(lua_State *L)
+{
+  size_t n;
+  tls_checkcontext(L, 1);
+  const char *name = luaL_checklstring(L, 2, &n);
+  if (n == 0 || n > TLSEXT_MAXLEN_host_name || strlen(name) != n) {
+    return tls_refuse(L, "invalid server name (%s)", n <= TLSEXT_MAXLEN_host_name ? name : "longer than 255 bytes");
+  }
+  keep_value(L, TLS_SLOT_SERVERNAME);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const char *verifyext_bits(lua_State *L, unsigned *lsec, unsigned long *crl)
+{
+  static const flag_name names[] = {
+    {"lsec_continue", 1}, {"lsec_ignore_purpose", 2}, {"crl_check", 4}, {"crl_check_chain", 8}, {NULL, 0},
+  };
+  unsigned long bits = 0;
+  int bad = collect_flags(L, names, &bits);
+  if (bad != 0) {
+    return lua_tostring(L, bad);
+  }
+  *lsec = ((bits & 1) != 0 ? TLS_LSEC_CONTINUE : 0) | ((bits & 2) != 0 ? TLS_LSEC_IGNORE_PURPOSE : 0);
+  *crl = ((bits & 4) != 0 ? X509_V_FLAG_CRL_CHECK : 0ul) |
+         ((bits & 8) != 0 ? X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL : 0ul);
+  return NULL;
+}
+
+/* ctx:setverifyext(...): "lsec_continue" (go on in spite of verify errors, all of them logged), "lsec_ignore_purpose"
+   (verify whatever comes as a server's certificate), "crl_check", "crl_check_chain". The lsec_ flags are replaced, the CRL
+   flags only ever added. X509_VERIFY_PARAM_set_flags(3). */
+static int setverifyext(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  unsigned lsec = 0;
+  unsigned long crl = 0;
+  const char *bad = verifyext_bits(L, &lsec, &crl);
+  if (bad != NULL) {
+    return tls_refuse(L, "invalid verify option (%s)", bad);
+  }
+  ctx->verifyext = lsec;
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx->ctx), crl);
+  return answer(L, 1, NULL);
+}
+
+static const luaL_Reg functions[] = {
+  {"create", create},
+  {"setmode", setmode},
+  {"setcipher", setcipher},
+  {"setciphersuites", setciphersuites},
+  {"setdepth", setdepth},
+  {"setverify", setverify},
+  {"setoptions", setoptions},
+  {"setcurve", setcurve},
+  {"setcurveslist", setcurveslist},
+  {"setdhparam", setdhparam},
+  {"setalpn", setalpn},
+  {"setalpncb", setalpncb},
+  {"setserverpskcb", setserverpskcb},
+  {"setclientpskcb", setclientpskcb},
+  {"setpskhint", setpskhint},
+  {"setdane", setdane},
+  {"setservername", setservername},
+  {NULL, NULL},
+};
+
+static const luaL_Reg methods[] = {
+  {"setverifyext", setverifyext},
+  {NULL, NULL},
+};
+
+static const luaL_Reg meta[] = {
+  {"__gc", close_context},
+  {"__close", close_context},
+  {"__tostring", tostring},
+  {NULL, NULL},
+};
+
+TLS_EXPORT int luaopen_ssl_context(lua_State *L)
+{
+  CRYPTO_THREAD_run_once(&ex_once, make_index);
+  tls_callback_open(L);
+  tls_newtype(L, &tls_context_type, methods, meta);
+  lua_newtable(L);
+  tls_setfuncs(L, functions, 0);
+  tls_setfuncs(L, tls_credentials_functions, 0);
+  tls_setfuncs(L, tls_trust_functions, 0);
+  return 1;
+}

@@ -1,0 +1,295 @@
+/*
+ * error.c: turns a failure into what Lua programs get: a message and a detail table. The only reader of OpenSSL's error
+ * queue, and the only place that knows the words of system errors. Nothing here decides what happens after a failure.
+ */
+#include "tls.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+static const char *const kinds[] = {
+  [TLS_KIND_NONE] = "none",         [TLS_KIND_VERIFY] = "verify",       [TLS_KIND_ALERT] = "alert",
+  [TLS_KIND_PROTOCOL] = "protocol", [TLS_KIND_SYSTEM] = "system",       [TLS_KIND_CLOSED] = "closed",
+  [TLS_KIND_TRUNCATED] = "truncated", [TLS_KIND_TIMEOUT] = "timeout",   [TLS_KIND_WANT] = "want",
+  [TLS_KIND_CONFIG] = "config",     [TLS_KIND_CALLBACK] = "callback",
+};
+
+void tls_error_clear(void)
+{
+  if (ERR_peek_error() != 0) {
+    ERR_clear_error();
+  }
+}
+
+/* Not a memset: the struct is large, and most of it is meaningful only up to a count or a NUL. */
+void tls_error_init(tls_error *e)
+{
+  e->kind = TLS_KIND_NONE;
+  e->code = 0;
+  e->sys = 0;
+  e->verify = X509_V_OK;
+  e->depth = 0;
+  e->parked = 0;
+  e->nstack = 0;
+  e->who = e->file = e->host = e->hint = e->text = NULL;
+  e->buf[0] = e->subject[0] = '\0';
+}
+
+void tls_error_set(tls_error *e, enum tls_kind kind, const char *text)
+{
+  tls_error_init(e);
+  e->kind = kind;
+  e->text = text;
+}
+
+static void system_words(tls_error *e, int sys)
+{
+  e->sys = sys;
+  if (strerror_r(sys, e->buf, sizeof e->buf) != 0) {
+    snprintf(e->buf, sizeof e->buf, "system error %d", sys);
+  }
+  e->text = e->buf;
+}
+
+/* LuaSocket's words, which programs compare with. */
+void tls_error_system(tls_error *e, int sys)
+{
+  tls_error_init(e);
+  e->kind = TLS_KIND_SYSTEM;
+  system_words(e, sys);
+  switch (sys) {
+  case ECONNRESET: case ECONNABORTED: case EPIPE: e->text = "closed"; break;
+  case ETIMEDOUT: e->text = "timeout"; break;
+  case ECONNREFUSED: e->text = "connection refused"; break;
+  case EACCES: e->text = "permission denied"; break;
+  case EADDRINUSE: e->text = "address already in use"; break;
+  case EISCONN: e->text = "already connected"; break;
+  default: break;
+  }
+}
+
+static enum tls_kind kind_of(unsigned long code, enum tls_kind fallback)
+{
+  if (ERR_SYSTEM_ERROR(code)) {
+    return TLS_KIND_SYSTEM;
+  }
+  if (ERR_GET_LIB(code) != ERR_LIB_SSL) {
+    return fallback;
+  }
+  int reason = ERR_GET_REASON(code);
+  if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    return TLS_KIND_VERIFY;
+  }
+  if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    return TLS_KIND_TRUNCATED;
+  }
+  return reason > SSL_AD_REASON_OFFSET ? TLS_KIND_ALERT : fallback;
+}
+
+static void push_entry(tls_error *e, unsigned long code, const char *data, int flags)
+{
+  if (e->nstack == TLS_ERROR_STACK) {
+    return;
+  }
+  e->stack[e->nstack].code = code;
+  bool text = data != NULL && (flags & ERR_TXT_STRING) != 0;
+  snprintf(e->stack[e->nstack].data, sizeof e->stack[0].data, "%s", text ? data : "");
+  e->nstack++;
+}
+
+void tls_error_queue(tls_error *e, enum tls_kind kind)
+{
+  const char *data;
+  int flags;
+  unsigned long code;
+  tls_error_init(e);
+  while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+    push_entry(e, code, data, flags);
+  }
+  if (e->nstack == 0) {
+    e->kind = kind;
+    e->text = "no reason given by OpenSSL";
+    return;
+  }
+  e->code = e->stack[0].code;
+  e->kind = kind_of(e->code, kind);
+  if (ERR_SYSTEM_ERROR(e->code)) {
+    system_words(e, ERR_GET_REASON(e->code));
+    return;
+  }
+  e->text = ERR_reason_error_string(e->code);
+  if (e->text == NULL) {
+    snprintf(e->buf, sizeof e->buf, "OpenSSL error %08lX", e->code);
+    e->text = e->buf;
+  }
+}
+
+static void syscall_failed(tls_error *e, int sys)
+{
+  if (ERR_peek_error() != 0) {
+    tls_error_queue(e, TLS_KIND_PROTOCOL);
+  } else if (sys != 0) {
+    tls_error_system(e, sys);
+  } else {
+    /* The peer ended the connection without close_notify, in the way of OpenSSL releases that name no reason. */
+    tls_error_set(e, TLS_KIND_TRUNCATED, "closed");
+  }
+}
+
+enum tls_status tls_error_ssl(tls_error *e, const SSL *ssl, int ret, int sys)
+{
+  switch (SSL_get_error(ssl, ret)) {
+  case SSL_ERROR_NONE:
+    return TLS_DONE;
+  case SSL_ERROR_WANT_READ:
+    return TLS_WANT_READ;
+  case SSL_ERROR_WANT_WRITE:
+    return TLS_WANT_WRITE;
+  case SSL_ERROR_ZERO_RETURN:
+    tls_error_set(e, TLS_KIND_CLOSED, "closed");
+    break;
+  case SSL_ERROR_SYSCALL:
+    syscall_failed(e, sys);
+    break;
+  case SSL_ERROR_SSL:
+    tls_error_queue(e, TLS_KIND_PROTOCOL);
+    break;
+  default:
+    /* Asynchronous engines, certificate and ClientHello callbacks: none is ever installed by this library. */
+    tls_error_set(e, TLS_KIND_PROTOCOL, "OpenSSL waits for a callback");
+    break;
+  }
+  tls_error_clear();
+  return TLS_FAILED;
+}
+
+static int tostring_protected(lua_State *L)
+{
+  if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1)) {
+    return 1;
+  }
+  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+  return 1;
+}
+
+/* Pushes the value at a stack index as a string, whatever it is and whatever its __tostring does. */
+static void push_value(lua_State *L, int i)
+{
+  if (lua_isstring(L, i)) {
+    lua_pushvalue(L, i);
+    lua_tostring(L, -1);
+    return;
+  }
+  lua_pushcfunction(L, tostring_protected);
+  lua_pushvalue(L, i);
+  if (lua_pcall(L, 1, 1, 0) != 0) {
+    lua_pop(L, 1);
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, i));
+  }
+}
+
+void tls_error_message(lua_State *L, const tls_error *e)
+{
+  if (e->parked == 0) {
+    lua_pushstring(L, e->text);
+    return;
+  }
+  push_value(L, e->parked);
+  lua_pushfstring(L, "%s callback failed: %s", e->who, lua_tostring(L, -1));
+  lua_remove(L, -2);
+}
+
+static void set_string(lua_State *L, const char *key, const char *value)
+{
+  if (value != NULL && *value != '\0') {
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, key);
+  }
+}
+
+static void set_number(lua_State *L, const char *key, unsigned long value)
+{
+  lua_pushnumber(L, (lua_Number)value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_stack(lua_State *L, const tls_error *e)
+{
+  char text[256];
+  lua_createtable(L, e->nstack, 0);
+  for (int i = 0; i < e->nstack; i++) {
+    ERR_error_string_n(e->stack[i].code, text, sizeof text);
+    const char *data = e->stack[i].data;
+    lua_pushfstring(L, *data ? "%s:%s" : "%s%s", text, data);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "stack");
+}
+
+void tls_error_detail(lua_State *L, const tls_error *e)
+{
+  lua_createtable(L, 0, 8);
+  set_string(L, "kind", kinds[e->kind]);
+  if (e->parked != 0) {
+    push_value(L, e->parked);
+    lua_setfield(L, -2, "reason");
+  } else {
+    set_string(L, "reason", e->text);
+  }
+  if (e->code != 0 && !ERR_SYSTEM_ERROR(e->code)) {
+    set_number(L, "code", e->code);
+    set_string(L, "lib", ERR_lib_error_string(e->code));
+  } else if (e->sys != 0) {
+    set_number(L, "code", (unsigned long)e->sys);
+  }
+  if (e->verify != X509_V_OK) {
+    set_number(L, "code", (unsigned long)e->verify);
+    set_number(L, "depth", (unsigned long)e->depth);
+    set_string(L, "reason", X509_verify_cert_error_string(e->verify));
+    set_string(L, "subject", e->subject);
+  }
+  set_string(L, "file", e->file);
+  set_string(L, "host", e->host);
+  set_string(L, "hint", e->hint);
+  if (e->nstack > 0) {
+    set_stack(L, e);
+  }
+}
+
+int tls_fail_queue(lua_State *L, const char *prefix, const char *file)
+{
+  tls_error e;
+  tls_error_queue(&e, TLS_KIND_CONFIG);
+  e.file = file;
+  return tls_fail_config(L, &e, prefix);
+}
+
+int tls_fail_config(lua_State *L, const tls_error *e, const char *prefix)
+{
+  lua_pushboolean(L, 0);
+  tls_error_message(L, e);
+  if (prefix != NULL) {
+    lua_pushfstring(L, "%s (%s)", prefix, lua_tostring(L, -1));
+    lua_remove(L, -2);
+  }
+  tls_error_detail(L, e);
+  return 3;
+}
+
+int tls_refuse(lua_State *L, const char *fmt, ...)
+{
+  tls_error e;
+  va_list ap;
+  tls_error_init(&e);
+  e.kind = TLS_KIND_CONFIG;
+  lua_pushboolean(L, 0);
+  va_start(ap, fmt);
+  e.text = lua_pushvfstring(L, fmt, ap);
+  va_end(ap);
+  tls_error_detail(L, &e);
+  return 3;
+}

@@ -1,0 +1,339 @@
+/*
+ * inspect.c: what a connection can tell about itself: the negotiated protocol and cipher, names, certificates of both
+ * sides, Finished messages, exported keying material. Nothing here changes a connection.
+ */
+#include "tls.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* The connection at argument 1, if its handshake is done. */
+static SSL *connected(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  return c->state == TLS_STATE_CONNECTED ? c->ssl : NULL;
+}
+
+static int closed(lua_State *L)
+{
+  lua_pushnil(L);
+  lua_pushliteral(L, "closed");
+  return 2;
+}
+
+static void set_string(lua_State *L, const char *key, const char *value, size_t n)
+{
+  lua_pushlstring(L, value, n);
+  lua_setfield(L, -2, key);
+}
+
+/* ---- cipher ---- */
+
+/* Copies the word behind "Kx=" and the like out of OpenSSL's line on a cipher. SSL_CIPHER_description(3). */
+static void set_word(lua_State *L, const char *line, const char *label, const char *key)
+{
+  const char *word = strstr(line, label);
+  if (word != NULL) {
+    word += strlen(label);
+    set_string(L, key, word, strcspn(word, " \n"));
+  }
+}
+
+static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
+{
+  char line[256];
+  int algbits = 0;
+  int bits = SSL_CIPHER_get_bits(cipher, &algbits);
+  const char *compression = SSL_COMP_get_name(SSL_get_current_compression(ssl));
+  lua_newtable(L);
+  set_string(L, "cipher", SSL_CIPHER_get_name(cipher), strlen(SSL_CIPHER_get_name(cipher)));
+  set_string(L, "protocol", SSL_get_version(ssl), strlen(SSL_get_version(ssl)));
+  if (SSL_CIPHER_description(cipher, line, sizeof line) != NULL) {
+    set_word(L, line, "Kx=", "key");
+    set_word(L, line, "Au=", "authentication");
+    set_word(L, line, "Enc=", "encryption");
+    set_word(L, line, "Mac=", "mac");
+  }
+  lua_pushnumber(L, bits);
+  lua_setfield(L, -2, "bits");
+  lua_pushnumber(L, algbits);
+  lua_setfield(L, -2, "algbits");
+  lua_pushboolean(L, 0); /* export ciphers are gone from OpenSSL */
+  lua_setfield(L, -2, "export");
+  if (compression != NULL) {
+    set_string(L, "compression", compression, strlen(compression));
+  }
+}
+
+/* conn:info([field]): table of what was negotiated, or one field of it: cipher, protocol, key, authentication, encryption,
+   mac, bits, algbits, export, compression. nil, "closed" when not connected. SSL_get_current_cipher(3). */
+static int info(lua_State *L)
+{
+  const SSL *ssl = connected(L);
+  const SSL_CIPHER *cipher = ssl != NULL ? SSL_get_current_cipher(ssl) : NULL;
+  if (cipher == NULL) {
+    return closed(L);
+  }
+  lua_settop(L, 2);
+  push_info(L, ssl, cipher);
+  if (lua_toboolean(L, 2)) {
+    lua_pushvalue(L, 2);
+    lua_rawget(L, -2);
+  }
+  return 1;
+}
+
+/* ssl.core.compression(conn): name or nil; nil, "closed" when not connected. SSL_get_current_compression(3). */
+int tls_inspect_compression(lua_State *L)
+{
+  const SSL *ssl = connected(L);
+  if (ssl == NULL) {
+    return closed(L);
+  }
+  lua_pushstring(L, SSL_COMP_get_name(SSL_get_current_compression(ssl)));
+  return 1;
+}
+
+/* ssl.core.info(conn): OpenSSL's line on the cipher, bits, bits of the algorithm, protocol; nothing before there is one. */
+int tls_inspect_cipher(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  const SSL_CIPHER *cipher = c->ssl != NULL ? SSL_get_current_cipher(c->ssl) : NULL;
+  char line[256];
+  int algbits = 0;
+  if (cipher == NULL || SSL_CIPHER_description(cipher, line, sizeof line) == NULL) {
+    return 0;
+  }
+  lua_pushstring(L, line);
+  lua_pushnumber(L, SSL_CIPHER_get_bits(cipher, &algbits));
+  lua_pushnumber(L, algbits);
+  lua_pushstring(L, SSL_get_version(c->ssl));
+  return 4;
+}
+
+/* ---- names ---- */
+
+/* conn:getalpn(): the protocol agreed on, nil if none. SSL_get0_alpn_selected(3). */
+static int getalpn(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  const unsigned char *name = NULL;
+  unsigned int n = 0;
+  if (c->ssl != NULL) {
+    SSL_get0_alpn_selected(c->ssl, &name, &n);
+  }
+  if (n == 0) {
+    lua_pushnil(L);
+  } else {
+    lua_pushlstring(L, (const char *)name, n);
+  }
+  return 1;
+}
+
+/* conn:getsniname(): the name the client sent, nil if none. SSL_get_servername(3). */
+static int getsniname(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  lua_pushstring(L, c->ssl != NULL ? SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name) : NULL);
+  return 1;
+}
+
+/* conn:want(): what the last step waited for: "nothing", "read", "write" or "x509lookup". SSL_want(3). */
+static int want(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  switch (c->ssl != NULL ? SSL_want(c->ssl) : SSL_NOTHING) {
+  case SSL_READING:
+    lua_pushliteral(L, "read");
+    break;
+  case SSL_WRITING:
+    lua_pushliteral(L, "write");
+    break;
+  case SSL_X509_LOOKUP:
+    lua_pushliteral(L, "x509lookup");
+    break;
+  default:
+    lua_pushliteral(L, "nothing");
+    break;
+  }
+  return 1;
+}
+
+/* ---- certificates ---- */
+
+/* A side's certificates: the leaf, and a stack that may hold the leaf again as its first member. Borrowed. */
+typedef struct chain {
+  X509 *leaf;
+  STACK_OF(X509) *rest;
+  int skip; /* members of rest that are the leaf */
+} chain;
+
+static chain peer_chain(SSL *ssl)
+{
+  /* A client's stack has the leaf in it, a server's has not. */
+  chain c = {SSL_get0_peer_certificate(ssl), SSL_get_peer_cert_chain(ssl), SSL_is_server(ssl) ? 0 : 1};
+  return c;
+}
+
+static chain local_chain(SSL *ssl)
+{
+  chain c = {SSL_get_certificate(ssl), NULL, 0};
+  if (c.leaf != NULL) {
+    SSL_get0_chain_certs(ssl, &c.rest);
+    if (c.rest == NULL) {
+      SSL_CTX_get_extra_chain_certs(SSL_get_SSL_CTX(ssl), &c.rest);
+    }
+  }
+  return c;
+}
+
+/* The i-th certificate from 1, NULL past the end. */
+static X509 *chain_at(const chain *c, int i)
+{
+  if (c->leaf == NULL || i == 1) {
+    return c->leaf;
+  }
+  i += c->skip - 2;
+  return i < sk_X509_num(c->rest) ? sk_X509_value(c->rest, i) : NULL;
+}
+
+static void push_borrowed(lua_State *L, X509 *cert)
+{
+  X509_up_ref(cert);
+  tls_pushcertificate(L, cert);
+}
+
+static int push_certificate(lua_State *L, chain (*get)(SSL *))
+{
+  SSL *ssl = connected(L);
+  if (ssl == NULL) {
+    return closed(L);
+  }
+  lua_Integer n = luaL_optinteger(L, 2, 1);
+  if (n < 1) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "invalid certificate index");
+    return 2;
+  }
+  chain c = get(ssl);
+  X509 *cert = n <= INT_MAX - 2 ? chain_at(&c, (int)n) : NULL;
+  if (cert == NULL) {
+    lua_pushnil(L);
+  } else {
+    push_borrowed(L, cert);
+  }
+  return 1;
+}
+
+static int push_chain(lua_State *L, chain (*get)(SSL *))
+{
+  SSL *ssl = connected(L);
+  X509 *cert;
+  if (ssl == NULL) {
+    return closed(L);
+  }
+  chain c = get(ssl);
+  lua_newtable(L);
+  for (int i = 1; c.leaf != NULL && (cert = chain_at(&c, i)) != NULL; i++) {
+    push_borrowed(L, cert);
+    lua_rawseti(L, -2, i);
+  }
+  return 1;
+}
+
+/* conn:getpeercertificate([n]): the n-th certificate that the peer sent, its own is 1; nil past the end.
+   SSL_get0_peer_certificate(3). */
+static int getpeercertificate(lua_State *L)
+{
+  return push_certificate(L, peer_chain);
+}
+
+/* conn:getpeerchain(): array of all certificates that the peer sent, its own first. SSL_get_peer_cert_chain(3). */
+static int getpeerchain(lua_State *L)
+{
+  return push_chain(L, peer_chain);
+}
+
+/* conn:getlocalcertificate([n]): the n-th certificate of our own chain. SSL_get_certificate(3). */
+static int getlocalcertificate(lua_State *L)
+{
+  return push_certificate(L, local_chain);
+}
+
+/* conn:getlocalchain(): array of our own certificate and what is sent with it. SSL_get0_chain_certs(3). */
+static int getlocalchain(lua_State *L)
+{
+  return push_chain(L, local_chain);
+}
+
+/* ---- channel binding ---- */
+
+static int push_finished(lua_State *L, size_t (*get)(const SSL *, void *, size_t))
+{
+  const SSL *ssl = connected(L);
+  unsigned char message[EVP_MAX_MD_SIZE];
+  if (ssl == NULL) {
+    return closed(L);
+  }
+  size_t n = get(ssl, message, sizeof message);
+  if (n == 0 || n > sizeof message) {
+    return 0;
+  }
+  lua_pushlstring(L, (const char *)message, n);
+  return 1;
+}
+
+/* conn:getfinished(): the Finished message that we sent, bytes; nothing if there is none. SSL_get_finished(3). */
+static int getfinished(lua_State *L)
+{
+  return push_finished(L, SSL_get_finished);
+}
+
+/* conn:getpeerfinished(): the Finished message of the peer, bytes. SSL_get_peer_finished(3). */
+static int getpeerfinished(lua_State *L)
+{
+  return push_finished(L, SSL_get_peer_finished);
+}
+
+/* conn:exportkeyingmaterial(label, n [, context]): n bytes bound to this connection, or nil, message.
+   SSL_export_keying_material(3), RFC 5705, RFC 8446 section 7.5. */
+static int exportkeyingmaterial(lua_State *L)
+{
+  SSL *ssl = connected(L);
+  size_t nlabel, ncontext = 0;
+  if (ssl == NULL) {
+    return closed(L);
+  }
+  const char *label = luaL_checklstring(L, 2, &nlabel);
+  lua_Integer n = luaL_checkinteger(L, 3);
+  const char *context = luaL_optlstring(L, 4, NULL, &ncontext);
+  luaL_argcheck(L, n >= 0 && n <= 1 << 20, 3, "length out of range");
+  tls_error_clear();
+  unsigned char *out = lua_newuserdata(L, (size_t)n + 1);
+  int ok = n > 0 && SSL_export_keying_material(ssl, out, (size_t)n, label, nlabel, (const unsigned char *)context, ncontext,
+                                               context != NULL) == 1;
+  tls_error_clear();
+  if (!ok) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "error exporting keying material");
+    return 2;
+  }
+  lua_pushlstring(L, (const char *)out, (size_t)n);
+  OPENSSL_cleanse(out, (size_t)n);
+  return 1;
+}
+
+const luaL_Reg tls_inspect_methods[] = {
+  {"info", info},
+  {"getalpn", getalpn},
+  {"getsniname", getsniname},
+  {"want", want},
+  {"getpeercertificate", getpeercertificate},
+  {"getpeerchain", getpeerchain},
+  {"getlocalcertificate", getlocalcertificate},
+  {"getlocalchain", getlocalchain},
+  {"getfinished", getfinished},
+  {"getpeerfinished", getpeerfinished},
+  {"exportkeyingmaterial", exportkeyingmaterial},
+  {NULL, NULL},
+};

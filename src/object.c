@@ -1,0 +1,119 @@
+/*
+ * object.c: the userdata types that Lua sees (context, connection, certificate): making them, checking them, and the Lua
+ * values that hang on them. What the objects do lives elsewhere.
+ */
+#include "tls.h"
+
+#include <string.h>
+
+const tls_type tls_context_type = {"SSL:Context"};
+const tls_type tls_connection_type = {"SSL:Connection"};
+const tls_type tls_certificate_type = {"SSL:Certificate"};
+
+void tls_addmethods(lua_State *L, const luaL_Reg *methods)
+{
+  lua_getfield(L, -1, "__index");
+  lua_pushvalue(L, -2);
+  tls_setfuncs(L, methods, 1);
+  lua_pop(L, 1);
+}
+
+bool tls_newtype(lua_State *L, const tls_type *type, const luaL_Reg *methods, const luaL_Reg *meta)
+{
+  tls_rawgetp(L, LUA_REGISTRYINDEX, type);
+  if (!lua_isnil(L, -1)) {
+    return false;
+  }
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_pushstring(L, type->name);
+  lua_setfield(L, -2, "__name");
+  lua_pushvalue(L, -1);
+  tls_rawsetp(L, LUA_REGISTRYINDEX, type);
+  lua_pushvalue(L, -1);
+  tls_setfuncs(L, meta, 1);
+  lua_newtable(L);
+  lua_setfield(L, -2, "__index");
+  tls_addmethods(L, methods);
+  return true;
+}
+
+void *tls_newobject(lua_State *L, const tls_type *type, size_t size)
+{
+  void *p = tls_newuserdata(L, size);
+  memset(p, 0, size);
+  tls_rawgetp(L, LUA_REGISTRYINDEX, type);
+  lua_setmetatable(L, -2);
+  return p;
+}
+
+void *tls_toobject(lua_State *L, int arg, const tls_type *type)
+{
+  void *p = lua_touserdata(L, arg);
+  if (p == NULL || !lua_getmetatable(L, arg)) {
+    return NULL;
+  }
+  tls_rawgetp(L, LUA_REGISTRYINDEX, type);
+  if (!lua_rawequal(L, -1, -2)) {
+    p = NULL;
+  }
+  lua_pop(L, 2);
+  return p;
+}
+
+/* Lua's own words for a value of the wrong type; luaL_typeerror does not exist before 5.4. */
+static int typeerror(lua_State *L, int arg, const tls_type *type)
+{
+  const char *got = luaL_typename(L, arg);
+  if (luaL_getmetafield(L, arg, "__name") && lua_type(L, -1) == LUA_TSTRING) {
+    got = lua_tostring(L, -1);
+  } else if (lua_type(L, arg) == LUA_TLIGHTUSERDATA) {
+    got = "light userdata";
+  }
+  return luaL_argerror(L, arg, lua_pushfstring(L, "%s expected, got %s", type->name, got));
+}
+
+void *tls_checkobject(lua_State *L, int arg, const tls_type *type)
+{
+  void *p = tls_toobject(L, arg, type);
+  if (p == NULL) {
+    typeerror(L, arg, type);
+  }
+  return p;
+}
+
+void *tls_self(lua_State *L, const tls_type *type)
+{
+  void *p = lua_touserdata(L, 1);
+  if (p == NULL || !lua_getmetatable(L, 1)) {
+    typeerror(L, 1, type);
+  }
+  if (!lua_rawequal(L, -1, lua_upvalueindex(1))) {
+    typeerror(L, 1, type);
+  }
+  lua_pop(L, 1);
+  return p;
+}
+
+void tls_getslot(lua_State *L, int object, enum tls_slot slot)
+{
+  tls_getuservalue(L, object);
+  lua_rawgeti(L, -1, slot);
+  lua_remove(L, -2);
+}
+
+void tls_setslot(lua_State *L, int object, enum tls_slot slot)
+{
+  object = lua_absindex(L, object);
+  tls_getuservalue(L, object);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, slot);
+  lua_pop(L, 1);
+}
+
+void tls_nudge(lua_State *L, int kib)
+{
+  if (tls_gcrunning(L)) {
+    lua_gc(L, LUA_GCSTEP, kib);
+  }
+}

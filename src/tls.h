@@ -1,0 +1,271 @@
+/*
+ * tls.h: the structs and functions that cross files. Each section belongs to the file named in its heading; what is used
+ * in one file only is declared there.
+ */
+#ifndef TLS_TLS_H
+#define TLS_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include "compat.h"
+
+/* Objects: userdata types, told apart by a metatable in the registry under the address of their tls_type. The name is
+   what error messages call them; it is LuaSec's, the registry key is not, so that both libraries can be loaded. */
+typedef struct tls_type {
+  const char *name;
+} tls_type;
+
+extern const tls_type tls_context_type;     /* "SSL:Context" */
+extern const tls_type tls_connection_type;  /* "SSL:Connection" */
+extern const tls_type tls_certificate_type; /* "SSL:Certificate" */
+
+enum tls_mode { TLS_MODE_UNSET, TLS_MODE_CLIENT, TLS_MODE_SERVER };
+enum tls_state { TLS_STATE_NEW, TLS_STATE_CONNECTED, TLS_STATE_CLOSED };
+
+/* What one step or one wait can end in. */
+enum tls_status { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_FAILED };
+
+/* Slots of an object's user value: Lua values that live as long as the object. */
+enum tls_slot {
+  /* of a context */
+  TLS_SLOT_ALPN = 1,   /* function(wire) -> wire */
+  TLS_SLOT_PSK,        /* function, server's or client's */
+  TLS_SLOT_DHPARAM,    /* function(is_export, bits) -> PEM */
+  TLS_SLOT_PASSWORD,   /* function() -> password, while a key is loaded */
+  TLS_SLOT_SERVERNAME, /* name that client connections send as SNI */
+  /* of a connection */
+  TLS_SLOT_CONTEXT,    /* the context given at its creation */
+  TLS_SLOT_SELECTED,   /* the context that SNI selected */
+  TLS_SLOT_SNI,        /* map of names to contexts */
+  TLS_SLOT_FAILURE,    /* message of the handshake's first error */
+  TLS_SLOT_ERROR       /* detail table of the last error */
+};
+
+/* ---- object.c: userdata types and their user values ---------------------------------------------------------------*/
+
+/* Leaves the metatable of a type on the stack; true when this call made it, with its methods in __index. Each method and
+   metamethod has the metatable as its first upvalue, for tls_self. */
+bool tls_newtype(lua_State *L, const tls_type *type, const luaL_Reg *methods, const luaL_Reg *meta);
+/* Adds methods to the metatable on top of the stack. */
+void tls_addmethods(lua_State *L, const luaL_Reg *methods);
+/* Pushes a new zeroed userdata of a type. Raises when memory runs out. */
+void *tls_newobject(lua_State *L, const tls_type *type, size_t size);
+void *tls_toobject(lua_State *L, int arg, const tls_type *type);    /* NULL when it is something else */
+void *tls_checkobject(lua_State *L, int arg, const tls_type *type); /* raises luaL_argerror */
+/* The same for argument 1 of a method made by tls_newtype: compares with upvalue 1, so no look-up is paid. */
+void *tls_self(lua_State *L, const tls_type *type);
+void tls_getslot(lua_State *L, int object, enum tls_slot slot);     /* pushes */
+void tls_setslot(lua_State *L, int object, enum tls_slot slot);     /* pops */
+/* Lets the collector work for `kib` KiB of C memory that it cannot see. */
+void tls_nudge(lua_State *L, int kib);
+
+/* ---- error.c: OpenSSL's queue and errno -> message and detail -----------------------------------------------------*/
+
+enum tls_kind {
+  TLS_KIND_NONE,
+  TLS_KIND_VERIFY,
+  TLS_KIND_ALERT,
+  TLS_KIND_PROTOCOL,
+  TLS_KIND_SYSTEM,
+  TLS_KIND_CLOSED,
+  TLS_KIND_TRUNCATED,
+  TLS_KIND_TIMEOUT,
+  TLS_KIND_WANT,
+  TLS_KIND_CONFIG,
+  TLS_KIND_CALLBACK
+};
+
+#define TLS_ERROR_STACK 8
+
+/* One failure, taken from errno and the queue at once after the call that failed. It lives on the C stack. */
+typedef struct tls_error {
+  enum tls_kind kind;
+  unsigned long code; /* OpenSSL's oldest queued code, 0 if none */
+  int sys;            /* errno, 0 if none */
+  int verify;         /* X509_V_ERR_*, X509_V_OK if none */
+  int depth;          /* of the certificate refused, with verify */
+  int parked;         /* stack index of the value a callback raised, 0 if none */
+  const char *who;    /* the callback that raised */
+  const char *file;   /* the file that could not be read */
+  const char *host;   /* the name that was expected */
+  const char *hint;
+  const char *text;   /* the reason in words; points to static text or to buf */
+  char buf[256];
+  char subject[256];  /* of the certificate refused */
+  int nstack;
+  struct {
+    unsigned long code;
+    char data[96];
+  } stack[TLS_ERROR_STACK];
+} tls_error;
+
+void tls_error_clear(void);                 /* empties the queue; cheap when it is empty */
+void tls_error_init(tls_error *e);
+void tls_error_set(tls_error *e, enum tls_kind kind, const char *text);
+void tls_error_system(tls_error *e, int sys);
+/* Takes the queue (and leaves it empty): the oldest entry decides text and kind, `kind` when it names none. */
+void tls_error_queue(tls_error *e, enum tls_kind kind);
+/* Takes the outcome of an SSL_* call that returned `ret`; errno must be that call's, saved by the caller. */
+enum tls_status tls_error_ssl(tls_error *e, const SSL *ssl, int ret, int sys);
+void tls_error_message(lua_State *L, const tls_error *e);   /* pushes the message */
+void tls_error_detail(lua_State *L, const tls_error *e);    /* pushes the detail table */
+/* The failures of context setters, as they return them: false, message, detail. */
+int tls_fail_config(lua_State *L, const tls_error *e, const char *prefix); /* "PREFIX (REASON)", or the reason alone */
+int tls_fail_queue(lua_State *L, const char *prefix, const char *file);    /* the same with what the queue holds */
+int tls_refuse(lua_State *L, const char *fmt, ...);                        /* a sentence of our own, as lua_pushfstring */
+
+/* ---- callback.c: the barrier between OpenSSL and Lua functions ----------------------------------------------------*/
+
+/* A Lua call that is inside OpenSSL now. It lives on the C stack of the method; nothing longer-lived may hold L. */
+typedef struct tls_call {
+  lua_State *L;
+  int object;      /* stack index of the object that the method was called on */
+  int parked;      /* stack index of the first value raised by a callback, 0 if none */
+  const char *who; /* the callback that raised it */
+} tls_call;
+
+struct tls_context;
+struct tls_connection;
+
+void tls_callback_open(lua_State *L); /* once a state */
+/* Runs body(L) protected, with the call's object at index 1 and `arg` as light userdata at index 2. False when it raised;
+   the first error of a call stays on the stack as `parked`. Never allocates outside the protection. */
+bool tls_callback(tls_call *call, const char *who, lua_CFunction body, void *arg);
+/* Puts the error parked by a call into e; false when there is none. */
+bool tls_callback_error(const tls_call *call, tls_error *e);
+/* Calls the dhparam function of the connection's context if it still waits. */
+void tls_callback_dh(struct tls_connection *c);
+void tls_callback_sni(SSL_CTX *ctx);
+void tls_callback_alpn(SSL_CTX *ctx);
+void tls_callback_psk(SSL_CTX *ctx, bool server);
+
+/* What tls_password_cb is given: the context is the call's object, a function is in its TLS_SLOT_PASSWORD. */
+typedef struct tls_password {
+  tls_call call;
+  int value;  /* stack index of the string or function; of anything else when none was given */
+  bool asked; /* OpenSSL wanted a password */
+} tls_password;
+
+int tls_password_cb(char *buf, int size, int rwflag, void *arg);
+
+/* ---- context.c ----------------------------------------------------------------------------------------------------*/
+
+#define TLS_LSEC_CONTINUE 1u
+#define TLS_LSEC_IGNORE_PURPOSE 2u
+
+typedef struct tls_context {
+  SSL_CTX *ctx; /* NULL once closed */
+  enum tls_mode mode;
+  unsigned verifyext;          /* TLS_LSEC_* */
+  bool dhparam;                /* a function in TLS_SLOT_DHPARAM waits to be called */
+  EVP_PKEY *dh;                /* what it gave */
+  const char *dherror;         /* why it gave nothing; static text */
+  unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
+} tls_context;
+
+tls_context *tls_checkcontext(lua_State *L, int arg); /* raises when it is none or closed */
+tls_context *tls_contextof(const SSL *ssl);           /* of the SSL_CTX in use now; NULL for a foreign or dead one */
+void tls_context_identify(tls_context *ctx);          /* brings the session id context up to the verify settings */
+
+/* ---- connection.c -------------------------------------------------------------------------------------------------*/
+
+struct tls_verify_log;
+
+typedef struct tls_connection {
+  SSL *ssl; /* NULL once closed */
+  enum tls_state state;
+  bool server;
+  bool failed;          /* the handshake failed; TLS_SLOT_FAILURE says why */
+  bool broken;          /* a fatal error ended reading and writing */
+  bool closing;         /* close() came while a call was inside OpenSSL */
+  bool snistrict;
+  int fd;               /* -1: none */
+  double block, total;  /* timeouts in seconds, negative: none */
+  tls_call *call;       /* the Lua call that is inside OpenSSL now, NULL if none */
+  unsigned char *buf;   /* plaintext that was decrypted and not yet taken: buf[head..tail) */
+  size_t head, tail;
+  unsigned char *unsent; /* copy of a record that waits in OpenSSL for the socket */
+  size_t nunsent;
+  size_t ahead;         /* bytes sent beyond what send() reported */
+  double created, received, sent;
+  struct tls_verify_log *log;
+} tls_connection;
+
+/* One OpenSSL call on a connection: entered, left, and its outcome. `object` is the connection's stack index. False (and
+   e says so) when a callback of this very connection called back into it. */
+bool tls_enter(tls_connection *c, tls_call *call, lua_State *L, int object, tls_error *e);
+void tls_leave(tls_connection *c);
+enum tls_status tls_step_handshake(tls_connection *c, tls_error *e);
+enum tls_status tls_step_read(tls_connection *c, void *p, size_t n, size_t *got, tls_error *e);
+enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_t *put, tls_error *e);
+tls_connection *tls_connectionof(const SSL *ssl); /* NULL for a foreign one */
+tls_connection *tls_checkconnection(lua_State *L, int arg);
+
+/* ---- stream.c -----------------------------------------------------------------------------------------------------*/
+
+void tls_stream_open(lua_State *L);                         /* once a state, the connections' metatable on the stack */
+void tls_stream_free(tls_connection *c);
+int tls_stream_want(lua_State *L, enum tls_status status);  /* pushes "wantread" or "wantwrite" and its detail */
+
+/* ---- transport.c --------------------------------------------------------------------------------------------------*/
+
+void tls_transport_open(void); /* once a process: a peer that has gone must not kill it */
+bool tls_transport_attach(tls_connection *c, int fd); /* false when memory is short */
+void tls_transport_close(tls_connection *c);
+
+/* ---- wait.c -------------------------------------------------------------------------------------------------------*/
+
+/* When one Lua call must stop waiting; filled at its first wait. */
+typedef struct tls_deadline {
+  bool started;
+  double at; /* seconds of tls_now, negative: never */
+} tls_deadline;
+
+double tls_now(void); /* monotonic seconds */
+/* Waits until the descriptor can do what `want` asks. False when the time is over, or there is none. */
+bool tls_wait(const tls_connection *c, enum tls_status want, tls_deadline *d);
+extern const luaL_Reg tls_wait_methods[];
+
+/* ---- verify.c: certificate verification inside the handshake ------------------------------------------------------*/
+
+int tls_verify_chain(X509_STORE_CTX *store, void *arg); /* cert_verify_callback of every context */
+void tls_verify_free(tls_connection *c);
+void tls_verify_error(const tls_connection *c, tls_error *e); /* adds depth, subject and code of the refusal */
+extern const luaL_Reg tls_verify_methods[];
+
+/* ---- inspect.c ----------------------------------------------------------------------------------------------------*/
+
+extern const luaL_Reg tls_inspect_methods[];
+int tls_inspect_compression(lua_State *L); /* ssl.core.compression */
+int tls_inspect_cipher(lua_State *L);      /* ssl.core.info */
+
+/* ---- x509.c -------------------------------------------------------------------------------------------------------*/
+
+/* Pushes a certificate object that owns `cert` (a reference of its own). cert must not be NULL. When memory runs out it
+   frees the reference and raises. */
+void tls_pushcertificate(lua_State *L, X509 *cert);
+
+/* ---- credentials.c, trust.c: functions of ssl.context -------------------------------------------------------------*/
+
+extern const luaL_Reg tls_credentials_functions[];
+extern const luaL_Reg tls_trust_functions[];
+
+/* ---- options.c, config.c ------------------------------------------------------------------------------------------*/
+
+typedef struct tls_option {
+  const char *name;
+  uint64_t flag;
+} tls_option;
+
+extern const tls_option tls_options[]; /* sorted by name, ended by a NULL name */
+const tls_option *tls_option_find(const char *name);
+/* The NID of a curve that ssl.config.curves names, NID_undef for others. */
+int tls_curve_nid(const char *name);
+
+#endif

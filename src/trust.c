@@ -1,0 +1,110 @@
+/*
+ * trust.c: what a context trusts: CA files and directories, and the name that a peer's certificate must carry. The check
+ * itself, inside the handshake, is in verify.c.
+ */
+#include "tls.h"
+
+#include <string.h>
+
+#include <openssl/evp.h>
+
+/* Folds a trust setting into the digest that becomes part of the session id context. */
+static void remember(tls_context *ctx, char kind, const char *value)
+{
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int n = 0;
+  EVP_MD_CTX *md = EVP_MD_CTX_new();
+  if (md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+      EVP_DigestUpdate(md, ctx->trustid, sizeof ctx->trustid) == 1 && EVP_DigestUpdate(md, &kind, 1) == 1 &&
+      EVP_DigestUpdate(md, value, strlen(value)) == 1 && EVP_DigestFinal_ex(md, digest, &n) == 1 &&
+      n == sizeof ctx->trustid) {
+    memcpy(ctx->trustid, digest, n);
+  }
+  EVP_MD_CTX_free(md);
+}
+
+/* locations(ctx [, cafile [, capath]]): trusts the certificates in a PEM file and in a directory of hashed names; at least
+   one must be given. SSL_CTX_load_verify_file(3). */
+static int locations(lua_State *L)
+{
+  static const char prefix[] = "error loading CA locations";
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *file = luaL_optstring(L, 2, NULL);
+  const char *dir = luaL_optstring(L, 3, NULL);
+  tls_error_clear();
+  if (file == NULL && dir == NULL) {
+    tls_error e;
+    tls_error_set(&e, TLS_KIND_CONFIG, "neither a file nor a directory was given");
+    return tls_fail_config(L, &e, prefix);
+  }
+  if (file != NULL && SSL_CTX_load_verify_file(ctx->ctx, file) != 1) {
+    return tls_fail_queue(L, prefix, file);
+  }
+  if (dir != NULL && SSL_CTX_load_verify_dir(ctx->ctx, dir) != 1) {
+    return tls_fail_queue(L, prefix, dir);
+  }
+  if (file != NULL) {
+    remember(ctx, 'f', file);
+  }
+  if (dir != NULL) {
+    remember(ctx, 'd', dir);
+  }
+  tls_error_clear();
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* setverifyname(ctx, name): the DNS name or IP address that the peer's certificate must be for, checked inside each
+   handshake that verifies. An IP literal is held against IP SANs only. false, message, detail for a name that no
+   certificate could carry. X509_VERIFY_PARAM_set1_host(3), RFC 9525. */
+static int setverifyname(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  size_t n;
+  const char *name = luaL_checklstring(L, 2, &n);
+  X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
+  tls_error_clear();
+  /* A leading dot would mean any subdomain to OpenSSL, an empty name no check at all. */
+  if (n == 0 || *name == '.' || strlen(name) != n) {
+    return tls_refuse(L, "invalid host name (%s)", name);
+  }
+  if (X509_VERIFY_PARAM_set1_ip_asc(param, name) != 1) {
+    tls_error_clear();
+    if (X509_VERIFY_PARAM_set1_host(param, name, n) != 1) {
+      return tls_fail_queue(L, "error setting host name", NULL);
+    }
+  }
+  remember(ctx, 'n', name);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* isip(text): is it an IPv4 or IPv6 literal? a2i_IPADDRESS(3). */
+static int isip(lua_State *L)
+{
+  size_t n;
+  const char *text = luaL_checklstring(L, 1, &n);
+  tls_error_clear();
+  ASN1_OCTET_STRING *ip = strlen(text) == n ? a2i_IPADDRESS(text) : NULL;
+  lua_pushboolean(L, ip != NULL);
+  ASN1_OCTET_STRING_free(ip);
+  tls_error_clear();
+  return 1;
+}
+
+/* defaultlocations(): the CA file and the CA directory that this OpenSSL was built to look at, whether they exist or not.
+   X509_get_default_cert_file(3). */
+static int defaultlocations(lua_State *L)
+{
+  lua_pushstring(L, X509_get_default_cert_file());
+  lua_pushstring(L, X509_get_default_cert_dir());
+  return 2;
+}
+
+const luaL_Reg tls_trust_functions[] = {
+  {"locations", locations},
+  {"setverifyname", setverifyname},
+  {"isip", isip},
+  {"defaultlocations", defaultlocations},
+  {NULL, NULL},
+};

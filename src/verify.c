@@ -1,0 +1,225 @@
+/*
+ * verify.c: certificate verification inside the handshake. OpenSSL decides; here its verdicts are logged, so that a
+ * program can ask afterwards what was wrong at which depth, and LuaSec's lsec_ flags are honoured. DANE is here too.
+ */
+#include "tls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+
+/* A hostile chain can have many certificates with many errors each; what comes later than these is not told. */
+#define LOG_MAX 64
+
+typedef struct tls_verify_log {
+  bool table; /* getpeerverification answers with a table: an lsec_ flag was set */
+  int n;
+  struct {
+    int depth, error;
+  } entry[LOG_MAX];
+  char subject[256]; /* of the first certificate refused */
+} tls_verify_log;
+
+static void log_entry(tls_connection *c, X509_STORE_CTX *store)
+{
+  tls_verify_log *log = c->log;
+  if (log == NULL || log->n == LOG_MAX) {
+    return;
+  }
+  X509 *cert = X509_STORE_CTX_get_current_cert(store);
+  if (log->n == 0 && cert != NULL) {
+    X509_NAME_oneline(X509_get_subject_name(cert), log->subject, sizeof log->subject);
+  }
+  log->entry[log->n].depth = X509_STORE_CTX_get_error_depth(store);
+  log->entry[log->n].error = X509_STORE_CTX_get_error(store);
+  log->n++;
+}
+
+static SSL *ssl_of(X509_STORE_CTX *store)
+{
+  return X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+}
+
+static int on_error(int ok, X509_STORE_CTX *store)
+{
+  const SSL *ssl = ssl_of(store);
+  tls_connection *c = tls_connectionof(ssl);
+  const tls_context *ctx = tls_contextof(ssl);
+  if (ok) {
+    return 1;
+  }
+  if (c != NULL) {
+    log_entry(c, store);
+  }
+  return ctx != NULL && (ctx->verifyext & TLS_LSEC_CONTINUE) != 0;
+}
+
+/* A fresh log for this verification; the handshake goes on without one when memory is short. */
+static void start_log(tls_connection *c, bool table)
+{
+  if (c->log == NULL) {
+    c->log = malloc(sizeof *c->log);
+  }
+  if (c->log != NULL) {
+    c->log->table = table;
+    c->log->n = 0;
+    c->log->subject[0] = '\0';
+  }
+}
+
+/* The context in use now decides, not the one the connection was made from: SNI may have changed it. */
+int tls_verify_chain(X509_STORE_CTX *store, void *arg)
+{
+  const SSL *ssl = ssl_of(store);
+  tls_connection *c = tls_connectionof(ssl);
+  const tls_context *ctx = tls_contextof(ssl);
+  unsigned flags = ctx != NULL ? ctx->verifyext : 0;
+  (void)arg;
+  if (c != NULL) {
+    start_log(c, flags != 0);
+  }
+  if ((flags & TLS_LSEC_IGNORE_PURPOSE) != 0) {
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
+    X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+    X509_VERIFY_PARAM_set_trust(param, X509_TRUST_SSL_SERVER);
+  }
+  X509_STORE_CTX_set_verify_cb(store, on_error);
+  int ok = X509_verify_cert(store);
+  /* An error that was passed over must not be forgotten by what came after it. */
+  if (c != NULL && c->log != NULL && c->log->n > 0 && X509_STORE_CTX_get_error(store) == X509_V_OK) {
+    X509_STORE_CTX_set_error(store, c->log->entry[0].error);
+  }
+  if (c != NULL && c->log != NULL && c->log->n == 0) {
+    tls_verify_free(c);
+  }
+  return ok;
+}
+
+void tls_verify_free(tls_connection *c)
+{
+  free(c->log);
+  c->log = NULL;
+}
+
+void tls_verify_error(const tls_connection *c, tls_error *e)
+{
+  if (e->kind != TLS_KIND_VERIFY || c->log == NULL || c->log->n == 0) {
+    return;
+  }
+  e->verify = c->log->entry[0].error;
+  e->depth = c->log->entry[0].depth;
+  memcpy(e->subject, c->log->subject, sizeof e->subject);
+}
+
+/* Pushes { [depth + 1] = { text, ... } }. */
+static void push_log(lua_State *L, const tls_verify_log *log)
+{
+  lua_newtable(L);
+  for (int i = 0; i < log->n; i++) {
+    int slot = log->entry[i].depth + 1;
+    lua_rawgeti(L, -1, slot);
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      lua_newtable(L);
+      lua_pushvalue(L, -1);
+      lua_rawseti(L, -3, slot);
+    }
+    lua_pushstring(L, X509_verify_cert_error_string(log->entry[i].error));
+    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+    lua_pop(L, 1);
+  }
+}
+
+/* Pushes what was wrong: text, or a table of texts where an lsec_ flag is set. */
+static void push_verdict(lua_State *L, const tls_connection *c, long result)
+{
+  const tls_context *ctx = tls_contextof(c->ssl);
+  bool table = c->log != NULL ? c->log->table : ctx != NULL && ctx->verifyext != 0;
+  if (!table) {
+    lua_pushstring(L, X509_verify_cert_error_string(result));
+  } else if (c->log != NULL && c->log->n > 0) {
+    push_log(L, c->log);
+  } else {
+    /* A resumed session brings the result, but not the log. */
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushstring(L, X509_verify_cert_error_string(result));
+    lua_rawseti(L, -2, 1);
+    lua_rawseti(L, -2, 1);
+  }
+}
+
+/* conn:getpeerverification(): true when OpenSSL found nothing wrong, also when no certificate was asked for; or false and
+   what was wrong: text, or { [depth + 1] = { text, ... } } with lsec_continue or lsec_ignore_purpose. Answers after a
+   failed handshake too. SSL_get_verify_result(3). */
+static int getpeerverification(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  if (c->state == TLS_STATE_CLOSED || (c->state == TLS_STATE_NEW && !c->failed)) {
+    lua_pushboolean(L, 0);
+    lua_pushliteral(L, "closed");
+    return 2;
+  }
+  long result = SSL_get_verify_result(c->ssl);
+  if (result != X509_V_OK) {
+    lua_pushboolean(L, 0);
+    push_verdict(L, c, result);
+    return 2;
+  }
+  lua_pushboolean(L, c->state == TLS_STATE_CONNECTED);
+  if (c->state == TLS_STATE_CONNECTED) {
+    return 1;
+  }
+  tls_getslot(L, 1, TLS_SLOT_FAILURE);
+  return 2;
+}
+
+/* conn:setdane(host): verify by TLSA records, for this name, which is sent as SNI too. Needs a context with dane. Returns
+   a boolean. SSL_dane_enable(3), RFC 7671. */
+static int setdane(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  const char *host = luaL_checkstring(L, 2);
+  tls_error_clear();
+  lua_pushboolean(L, c->state == TLS_STATE_NEW && c->call == NULL && SSL_dane_enable(c->ssl, host) > 0);
+  tls_error_clear();
+  return 1;
+}
+
+/* An argument that must be a byte; false when it is another number. */
+static bool check_byte(lua_State *L, int arg, uint8_t *out)
+{
+  lua_Number n = luaL_checknumber(L, arg);
+  if (!(n >= 0 && n <= 255)) {
+    return false;
+  }
+  *out = (uint8_t)n;
+  return true;
+}
+
+/* conn:settlsa(usage, selector, matchingtype, data): one TLSA record; data: bytes. Returns a boolean.
+   SSL_dane_tlsa_add(3), RFC 6698. */
+static int settlsa(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  uint8_t usage = 0, selector = 0, mtype = 0;
+  size_t n;
+  bool ok = check_byte(L, 2, &usage);
+  ok = check_byte(L, 3, &selector) && ok;
+  ok = check_byte(L, 4, &mtype) && ok;
+  const char *data = luaL_checklstring(L, 5, &n);
+  tls_error_clear();
+  ok = ok && c->state == TLS_STATE_NEW && c->call == NULL &&
+       SSL_dane_tlsa_add(c->ssl, usage, selector, mtype, (const unsigned char *)data, n) > 0;
+  tls_error_clear();
+  lua_pushboolean(L, ok);
+  return 1;
+}
+
+const luaL_Reg tls_verify_methods[] = {
+  {"getpeerverification", getpeerverification},
+  {"setdane", setdane},
+  {"settlsa", settlsa},
+  {NULL, NULL},
+};

@@ -1,0 +1,96 @@
+/*
+ * wait.c: the only place that waits: poll on a connection's descriptor until a deadline, and the timeouts that set it.
+ */
+#include "tls.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <time.h>
+
+double tls_now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Both timeouts count from the first wait of the call; the shorter one ends it. Negative: for ever. */
+static double budget(const tls_connection *c)
+{
+  if (c->block < 0 || c->total < 0) {
+    return c->block < 0 ? c->total : c->block;
+  }
+  return c->block < c->total ? c->block : c->total;
+}
+
+/* Milliseconds left, cut to whole ones; -1: for ever, -2: none left. */
+static int remaining(const tls_connection *c, tls_deadline *d)
+{
+  bool first = !d->started;
+  if (first) {
+    double seconds = budget(c);
+    d->started = true;
+    d->at = seconds < 0 ? -1 : tls_now() + seconds;
+  }
+  if (d->at < 0) {
+    return -1;
+  }
+  double left = d->at - tls_now();
+  if (left <= 0) {
+    return first ? 0 : -2;
+  }
+  return left * 1000 >= INT_MAX ? INT_MAX : (int)(left * 1000);
+}
+
+bool tls_wait(const tls_connection *c, enum tls_status want, tls_deadline *d)
+{
+  struct pollfd p = {.fd = c->fd, .events = want == TLS_WANT_WRITE ? POLLOUT : POLLIN};
+  int ms;
+  if (c->block == 0 || c->fd < 0) {
+    return false;
+  }
+  while ((ms = remaining(c, d)) != -2) {
+    int n = poll(&p, 1, ms);
+    if (n > 0) {
+      return true;
+    }
+    if (n < 0 && errno != EINTR) {
+      return false;
+    }
+    if (n == 0 && ms < INT_MAX) {
+      return false;
+    }
+  }
+  return false;
+}
+
+/* conn:settimeout([seconds [, mode]]): how long dohandshake, send and receive wait; nil or negative: for ever. mode "b"
+   (default): each wait for the peer; "t" or "r": the whole call; only the first letter counts. Each mode has its own
+   value. Returns 1. LuaSocket's tcp:settimeout. */
+static int settimeout(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  double seconds = luaL_optnumber(L, 2, -1);
+  const char *mode = luaL_optstring(L, 3, "b");
+  if (seconds != seconds) {
+    return luaL_argerror(L, 2, "not a number");
+  }
+  switch (*mode) {
+  case 'b':
+    c->block = seconds;
+    break;
+  case 't': case 'r':
+    c->total = seconds;
+    break;
+  default:
+    return luaL_argerror(L, 3, "invalid timeout mode");
+  }
+  lua_pushnumber(L, 1);
+  return 1;
+}
+
+const luaL_Reg tls_wait_methods[] = {
+  {"settimeout", settimeout},
+  {NULL, NULL},
+};

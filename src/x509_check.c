@@ -1,0 +1,205 @@
+/*
+ * x509_check.c: questions that a certificate answers: when it is valid, who issued it, and
+ * whether a host, address or mailbox is among its names. OpenSSL decides all of them; nothing
+ * here compares names.
+ */
+#include "x509.h"
+
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+
+/* ---- dates ------------------------------------------------------------------------------------*/
+
+static int pushtime(lua_State *L, const ASN1_TIME *t)
+{
+  int days = 0, seconds = 0;
+  ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+  bool ok = epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, t);
+  ASN1_TIME_free(epoch);
+  tls_error_clear();
+  if (!ok) {
+    return tls_fail_nil(L, tls_refuse(L, "bad time value in the certificate"));
+  }
+  int64_t at = (int64_t)days * 86400 + seconds;
+  if ((int64_t)(lua_Integer)at == at) {
+    lua_pushinteger(L, (lua_Integer)at);
+  } else {
+    lua_pushnumber(L, (lua_Number)at);
+  }
+  return 1;
+}
+
+/* cert:notbeforetime(), cert:notaftertime() -> seconds since 1970 | nil, message, detail */
+int tls_check_notbeforetime(lua_State *L)
+{
+  return pushtime(L, X509_get0_notBefore(tls_selfcertificate(L)->cert));
+}
+
+int tls_check_notaftertime(lua_State *L)
+{
+  return pushtime(L, X509_get0_notAfter(tls_selfcertificate(L)->cert));
+}
+
+/* X509_cmp_time says 0 for a date that RFC 5280 does not allow, and "before" for an equal one. */
+static bool valid_at(const X509 *cert, time_t t)
+{
+  const ASN1_TIME *first = X509_get0_notBefore(cert);
+  const ASN1_TIME *last = X509_get0_notAfter(cert);
+  int end = X509_cmp_time(last, &t);
+  bool over = end == 0 || (end < 0 && ASN1_TIME_cmp_time_t(last, t) != 0);
+  return X509_cmp_time(first, &t) < 0 && !over;
+}
+
+/* cert:validat(seconds) -> boolean: notBefore <= seconds <= notAfter */
+int tls_check_validat(lua_State *L)
+{
+  time_t t = (time_t)luaL_checkinteger(L, 2);
+  lua_pushboolean(L, valid_at(tls_selfcertificate(L)->cert, t));
+  tls_error_clear();
+  return 1;
+}
+
+/* ---- who issued it ----------------------------------------------------------------------------*/
+
+/* Certificates 3 to the top, all checked; the stack owns none. NULL when memory runs out. */
+static STACK_OF(X509) *untrusted(lua_State *L)
+{
+  STACK_OF(X509) *chain = sk_X509_new_null();
+  for (int i = 3; chain != NULL && i <= lua_gettop(L); i++) {
+    if (!sk_X509_push(chain, tls_checkcertificate(L, i))) {
+      sk_X509_free(chain);
+      chain = NULL;
+    }
+  }
+  return chain;
+}
+
+/* Verifies subject with issuer as the only root: X509_V_OK or the error, and its depth. */
+static int verify_issued(X509 *issuer, X509 *subject, STACK_OF(X509) *chain, int *depth)
+{
+  int err = X509_V_ERR_OUT_OF_MEM;
+  X509_STORE *store = X509_STORE_new();
+  X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+  if (store != NULL && ctx != NULL && chain != NULL && X509_STORE_add_cert(store, issuer) &&
+      X509_STORE_CTX_init(ctx, store, subject, chain)) {
+    int ok = X509_verify_cert(ctx);
+    err = X509_STORE_CTX_get_error(ctx);
+    *depth = X509_STORE_CTX_get_error_depth(ctx);
+    if (ok <= 0 && err == X509_V_OK) {
+      err = X509_V_ERR_UNSPECIFIED;
+    }
+  }
+  X509_STORE_CTX_free(ctx);
+  X509_STORE_free(store);
+  return err;
+}
+
+/* issuer:issued(subject [, intermediate...]) -> true | nil, message, detail. X509_verify_cert(3)
+   with the issuer as the only root, dates included, purposes not; an issuer that is no root itself
+   ends no chain. */
+int tls_check_issued(lua_State *L)
+{
+  tls_certificate *issuer = tls_selfcertificate(L);
+  X509 *subject = tls_checkcertificate(L, 2);
+  for (int i = 3; i <= lua_gettop(L); i++) {
+    tls_checkcertificate(L, i);
+  }
+  int depth = 0;
+  STACK_OF(X509) *chain = untrusted(L);
+  int err = verify_issued(issuer->cert, subject, chain, &depth);
+  sk_X509_free(chain);
+  tls_error_clear();
+  if (err == X509_V_OK) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  tls_error e;
+  tls_error_set(&e, TLS_KIND_VERIFY, X509_verify_cert_error_string(err));
+  e.verify = err;
+  e.depth = depth;
+  return tls_fail_nil(L, tls_fail_config(L, &e, NULL));
+}
+
+/* ---- matching ---------------------------------------------------------------------------------*/
+
+/* A name worth asking about: X509_check_host(3) takes an empty one to have no length, and a leading
+   dot for "any subdomain". */
+static const char *check_name(lua_State *L, size_t *len)
+{
+  const char *name = luaL_checklstring(L, 2, len);
+  return *len == 0 || memchr(name, '\0', *len) != NULL || name[0] == '.' ? NULL : name;
+}
+
+/* Bytes of an IP literal, as many as it answers; 0 for anything else. */
+static size_t ip_bytes(const char *text, unsigned char *ip)
+{
+  if (inet_pton(AF_INET, text, ip) == 1) {
+    return 4;
+  }
+  return inet_pton(AF_INET6, text, ip) == 1 ? 16 : 0;
+}
+
+static unsigned check_flags(lua_State *L)
+{
+  static const char *const names[] = {
+    "always_check_subject",  "never_check_subject",     "no_partial_wildcards", "no_wildcards",
+    "multi_label_wildcards", "single_label_subdomains", NULL
+  };
+  static const unsigned flags[] = {
+    X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT,  X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,  X509_CHECK_FLAG_NO_WILDCARDS,
+    X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS, X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS
+  };
+  unsigned set = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+  for (int i = 3; i <= lua_gettop(L); i++) {
+    set |= flags[luaL_checkoption(L, i, NULL, names)];
+  }
+  bool subject = (set & X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT) != 0;
+  return subject ? set : set | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+}
+
+/* cert:checkhost(name [, flag...]) -> boolean. Flags are those of X509_check_host(3) in lower case.
+   Partial wildcards never match, the subject's common name only with "always_check_subject", IP
+   literals not at all (see checkip). */
+int tls_check_host(lua_State *L)
+{
+  size_t len;
+  unsigned char ip[16];
+  const char *name = check_name(L, &len);
+  unsigned flags = check_flags(L);
+  X509 *cert = tls_selfcertificate(L)->cert;
+  bool host = name != NULL && ip_bytes(name, ip) == 0;
+  lua_pushboolean(L, host && X509_check_host(cert, name, len, flags, NULL) == 1);
+  tls_error_clear();
+  return 1;
+}
+
+/* cert:checkip(text) -> boolean: an address among the alternative names. X509_check_ip(3). */
+int tls_check_ip(lua_State *L)
+{
+  size_t len;
+  unsigned char ip[16];
+  const char *text = check_name(L, &len);
+  X509 *cert = tls_selfcertificate(L)->cert;
+  size_t n = text == NULL ? 0 : ip_bytes(text, ip);
+  lua_pushboolean(L, n > 0 && X509_check_ip(cert, ip, n, 0) == 1);
+  tls_error_clear();
+  return 1;
+}
+
+/* cert:checkemail(address) -> boolean: one of the alternative names. X509_check_email(3). */
+int tls_check_email(lua_State *L)
+{
+  size_t len;
+  const char *address = check_name(L, &len);
+  X509 *cert = tls_selfcertificate(L)->cert;
+  unsigned flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+  lua_pushboolean(L, address != NULL && X509_check_email(cert, address, len, flags) == 1);
+  tls_error_clear();
+  return 1;
+}

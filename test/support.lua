@@ -1,0 +1,210 @@
+-- What every spec needs: certificate paths, pairs of connections over loopback, and bounded loops that drive both
+-- ends of a pair in one process. Uses LuaSec's API only, so that the compat suite can run it on either library.
+
+local socket = require "socket"
+local ssl = require "ssl"
+
+local M = {}
+
+M.ssl = ssl
+M.certdir = os.getenv("CERTS") or "build/certs"
+M.MAXSTEPS = 20000
+M.MAXSECONDS = 20
+
+--- The path of a file of the test PKI, "serverA" meaning serverA.pem.
+function M.cert(name)
+  if not name:find("%.") and name ~= "capath" then name = name .. ".pem" end
+  return M.certdir .. "/" .. name
+end
+
+function M.read(path)
+  local f = assert(io.open(path, "rb"))
+  local s = f:read("*a")
+  f:close()
+  return s
+end
+
+--- The text of a certificate or key of the test PKI.
+function M.pem(name) return M.read(M.cert(name)) end
+
+local function merge(base, extra)
+  for k, v in pairs(extra or {}) do
+    if v == M.NONE then base[k] = nil else base[k] = v end
+  end
+  return base
+end
+
+--- Put in a settings table to remove a default.
+M.NONE = setmetatable({}, { __name = "none" })
+
+--- Settings of a server with serverA's certificate; keys of `extra` win.
+function M.server(extra)
+  return merge({ mode = "server", protocol = "any", certificate = M.cert("serverA"), key = M.cert("serverAkey") }, extra)
+end
+
+--- Settings of a client that trusts rootA and verifies; keys of `extra` win.
+function M.client(extra)
+  return merge({ mode = "client", protocol = "any", cafile = M.cert("rootA"), verify = "peer" }, extra)
+end
+
+--- Settings of a client that verifies nothing.
+function M.anyclient(extra)
+  return merge({ mode = "client", protocol = "any", verify = "none" }, extra)
+end
+
+--- Two connected LuaSocket TCP sockets: client end, server end.
+function M.tcp()
+  local listener = assert(socket.bind("127.0.0.1", 0))
+  listener:settimeout(5)
+  local _, port = listener:getsockname()
+  local client = socket.tcp()
+  client:settimeout(5)
+  assert(client:connect("127.0.0.1", port))
+  local server = assert(listener:accept())
+  listener:close()
+  client:settimeout(nil)
+  return client, server
+end
+
+local function wrap(sock, cfg)
+  local conn = assert(ssl.wrap(sock, cfg))
+  conn:settimeout(0)
+  return conn
+end
+
+--- Two wrapped, non-blocking connections before their handshake: client, server. Either argument may be a context.
+function M.wrapped(clientcfg, servercfg)
+  local c, s = M.tcp()
+  return wrap(c, clientcfg or M.client()), wrap(s, servercfg or M.server())
+end
+
+local function wants(err) return err == "wantread" or err == "wantwrite" end
+M.wants = wants
+
+--- Calls `step` until it answers true; fails the test after a bounded number of calls and seconds.
+function M.poll(step, what)
+  local deadline = socket.gettime() + M.MAXSECONDS
+  for i = 1, M.MAXSTEPS do
+    if step() then return true end
+    if i > 50 then socket.sleep(0.0005) end
+    if socket.gettime() > deadline then break end
+  end
+  error("gave up waiting for " .. (what or "a condition"), 2)
+end
+
+--- Drives both handshakes until each has ended in success or error.
+-- Returns two tables: { ok, err, detail } of the client and of the server.
+function M.shake(c, s)
+  local function stepper(conn)
+    local result
+    return function()
+      if not result then
+        local ok, err, detail = conn:dohandshake()
+        if ok or not wants(err) then result = { ok, err, detail } end
+      end
+      return result
+    end
+  end
+  local cstep, sstep = stepper(c), stepper(s)
+  local deadline = socket.gettime() + M.MAXSECONDS
+  for i = 1, M.MAXSTEPS do
+    local cr, sr = cstep(), sstep()
+    if cr and sr then return cr, sr end
+    -- A side that failed leaves the other waiting for bytes that only its close would bring.
+    if cr and not cr[1] and i > 200 then c:close() end
+    if sr and not sr[1] and i > 200 then s:close() end
+    if i > 50 then socket.sleep(0.0005) end
+    if socket.gettime() > deadline then break end
+  end
+  error("handshake did not end", 2)
+end
+
+--- A pair with its handshake done: client, server, both non-blocking.
+function M.connected(clientcfg, servercfg)
+  local c, s = M.wrapped(clientcfg, servercfg)
+  local cr, sr = M.shake(c, s)
+  if not (cr[1] and sr[1]) then
+    error("handshake failed: client " .. tostring(cr[2]) .. ", server " .. tostring(sr[2]), 2)
+  end
+  return c, s
+end
+
+--- Receives with LuaSocket's patterns on a non-blocking connection, bounded; `other` (optional) is stepped by `pump`.
+-- Returns what the last receive returned.
+function M.receive(conn, pattern, prefix, pump)
+  local data, err, partial = nil, nil, prefix
+  local detail
+  M.poll(function()
+    if pump then pump() end
+    data, err, partial, detail = conn:receive(pattern, partial)
+    return data or not wants(err)
+  end, "receive")
+  return data, err, partial, detail
+end
+
+--- Sends all of `data` on a non-blocking connection while `pump` lets the other side read. Returns as send does.
+function M.send(conn, data, pump)
+  local last = 0
+  local n, err, sofar
+  M.poll(function()
+    if pump then pump() end
+    n, err, sofar = conn:send(data, last + 1)
+    last = n or sofar
+    return n or not wants(err)
+  end, "send")
+  return n, err, sofar
+end
+
+--- Sends `data` from `from` and receives all of it at `to`, non-blocking. Returns the received string.
+function M.transfer(from, to, data)
+  local chunks, got, sent = {}, 0, 0
+  M.poll(function()
+    if sent < #data then
+      local n, err, last = from:send(data, sent + 1)
+      if not n and not wants(err) then error("send: " .. tostring(err)) end
+      sent = n or last
+    end
+    local part, err, partial = to:receive(math.min(65536, #data - got))
+    if not part and not wants(err) then error("receive: " .. tostring(err)) end
+    part = part or partial
+    if #part > 0 then chunks[#chunks + 1] = part end
+    got = got + #part
+    return got >= #data
+  end, "transfer")
+  return table.concat(chunks)
+end
+
+--- Full collections, enough to run finalizers of objects that finalizers freed.
+function M.collect()
+  for _ = 1, 3 do collectgarbage() end
+end
+
+--- Resident memory of this process in KiB, or nil where /proc is missing.
+function M.rss()
+  local f = io.open("/proc/self/status")
+  if not f then return nil end
+  local text = f:read("*a")
+  f:close()
+  return tonumber(text:match("VmRSS:%s*(%d+)"))
+end
+
+--- The number of open descriptors of this process (Linux).
+function M.descriptors()
+  local n = 0
+  local p = assert(io.popen("ls /proc/" .. M.pid() .. "/fd | wc -l"))
+  n = tonumber(p:read("*l"))
+  p:close()
+  return n
+end
+
+function M.pid()
+  local f = assert(io.open("/proc/self/stat"))
+  local pid = f:read("*l"):match("^(%d+)")
+  f:close()
+  return pid
+end
+
+M.unpack = table.unpack or unpack -- luacheck: ignore
+M.pack = table.pack or function(...) return { n = select("#", ...), ... } end
+
+return M

@@ -1,0 +1,69 @@
+#!/bin/sh
+# Everything that reads the sources without running them; any finding fails. `make lint` calls it, with
+# the compiler's flags in COMPILE_FLAGS.
+set -u
+status=0
+jobs=${JOBS:-2}    # checkers at a time
+
+step() {
+  name=$1
+  shift
+  if "$@"; then
+    echo "$name: ok"
+  else
+    echo "$name: FAILED"
+    status=1
+  fi
+}
+
+# No file over 500 lines.
+sizes() {
+  find src lua test tools certs samples bench -type f \( -name '*.[ch]' -o -name '*.lua' -o -name '*.sh' \) \
+    -exec awk 'FNR == 501 { print FILENAME ": over 500 lines"; bad = 1 } END { exit bad }' {} +
+}
+
+# The rockspec and the Makefile build the same files.
+rockspec() {
+  listed=$(grep -o '"\(src\|lua\)/[^"]*\.\(c\|lua\)"' luasec-scm-1.rockspec | tr -d '"' | sort)
+  present=$(ls src/*.c lua/*.lua lua/*/*.lua 2>/dev/null | sort)
+  [ "$listed" = "$present" ] || {
+    printf 'in the rockspec:\n%s\nin the tree:\n%s\n' "$listed" "$present"
+    return 1
+  }
+}
+
+# Whatever has a #! line; SC1090, SC1091 and SC2154 are about files that a script reads in.
+shell() {
+  # shellcheck disable=SC2046
+  shellcheck -S warning -e SC1090,SC1091,SC2154 \
+    $(find certs tools test bench samples .ci -type f \( -name '*.sh' -o -path .ci/run \) -exec grep -l '^#!' {} +)
+}
+
+cpp() {
+  cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+    --error-exitcode=1 --suppress=missingIncludeSystem -j "$jobs" src
+}
+
+# One process a file.
+tidy() {
+  # shellcheck disable=SC2016
+  find src -name '*.c' | sort | xargs -P "$jobs" -I{} sh -c \
+    'out=$(clang-tidy --quiet "$0" -- $COMPILE_FLAGS 2>/dev/null) || { printf "%s\n" "$out"; exit 1; }' {}
+}
+
+# The other compiler's warnings.
+clang_warnings() {
+  for file in src/*.c; do
+    # shellcheck disable=SC2086
+    clang $COMPILE_FLAGS -fsyntax-only "$file" || return 1
+  done
+}
+
+step luacheck luacheck --quiet --no-color .
+step "file sizes" sizes
+step "rockspec files" rockspec
+step shellcheck shell
+step cppcheck cpp
+step "clang warnings" clang_warnings
+step clang-tidy tidy
+exit $status
