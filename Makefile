@@ -45,7 +45,9 @@ ifeq ($(shell uname -s),Darwin)
 OWN_CFLAGS += -D_DARWIN_C_SOURCE
 SHARED := -bundle -undefined dynamic_lookup
 else
-SHARED := -shared
+# nodelete: OpenSSL may keep pointers into ssl.so (indexes, callbacks) as long as the process lives,
+# while Lua unloads its libraries with the state.
+SHARED := -shared -Wl,-z,nodelete
 endif
 
 VARIANT ?=
@@ -171,7 +173,7 @@ valgrind:
 	@$(deps) build test valgrind
 	@$(MAKE) --no-print-directory all certs
 	@$(env) valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite \
-	  --show-leak-kinds=definite --error-exitcode=99 --num-callers=20 \
+	  --show-leak-kinds=definite --keep-debuginfo=yes --error-exitcode=99 --num-callers=20 \
 	  $(LUA) $(BUSTED) $(or $(SPECS),$(VALGRIND_SPECS))
 
 stress:

@@ -56,6 +56,10 @@ build = {
   },
   install = {
     lua = {
+      ["ssl"] = "lua/ssl.lua",
+      ["ssl.https"] = "lua/ssl/https.lua",
+      ["ssl.options"] = "lua/ssl/options.lua",
+      ["ssl.systemca"] = "lua/ssl/systemca.lua",
     },
   },
 }

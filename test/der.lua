@@ -97,7 +97,7 @@ end
 --- Any DER as PEM text.
 function M.pem(der, label)
   label = label or "CERTIFICATE"
-  local lines = mime.b64(der):gsub(("."):rep(64), "%0\n"):gsub("\n$", "")
+  local lines = (mime.b64(der) or ""):gsub(("."):rep(64), "%0\n"):gsub("\n$", "")
   return "-----BEGIN " .. label .. "-----\n" .. lines .. "\n-----END " .. label .. "-----\n"
 end
 

@@ -81,6 +81,20 @@ end
 local function wants(err) return err == "wantread" or err == "wantwrite" end
 M.wants = wants
 
+--- Calls f with a LuaSocket object that stands for the descriptor of a connection, which keeps it: for what TLS does not
+-- do, such as sending plain text or ending the stream without close_notify.
+function M.raw(conn, f)
+  local sock, other = M.tcp()
+  local holder = socket.tcp()
+  holder:setfd(sock:getfd())
+  other:close()
+  sock:setfd(conn:getfd())
+  local ok, err = pcall(f, sock)
+  sock:setfd(-1)
+  holder:close()
+  if not ok then error(err, 0) end
+end
+
 --- Calls `step` until it answers true; fails the test after a bounded number of calls and seconds.
 function M.poll(step, what)
   local deadline = socket.gettime() + M.MAXSECONDS

@@ -7,8 +7,6 @@ local ltn12 = require "ltn12"
 local http = require "socket.http"
 local url = require "socket.url"
 
-local try = socket.try
-
 local M = {
   _VERSION = ssl._VERSION,
   _COPYRIGHT = ssl._COPYRIGHT,
@@ -53,30 +51,50 @@ local function adopt(object, conn)
   end
 end
 
-local function connect(object, cfg, host, port)
-  try(object.sock:connect(host, port))
+-- What proves who we are, and what the caller said of the host he asked, is for that host alone.
+local ownhost = { "certificates", "certificate", "key", "password", "servername", "verifyname" }
+
+-- The settings for a connection to `host` when the caller asked for `asked`, another one after a redirect.
+local function forhost(cfg, host, asked)
   local this = copy(cfg)
+  if asked and host:lower() ~= asked:lower() then
+    for _, name in ipairs(ownhost) do this[name] = nil end
+  end
   if this.servername == nil then this.servername = host end
-  local conn = try(ssl.wrap(object.sock, this))
-  object.sock = conn
-  conn:settimeout(M.TIMEOUT)
-  try(conn:dohandshake())
-  adopt(object, conn)
+  return this
+end
+
+-- Throws as LuaSocket's socket.try does, with the socket closed.
+local function connect(object, cfg, host, port)
+  local try = socket.newtry(function() object.sock:close() end)
+  local context = try(ssl.newcontext(cfg))
+  try(object.sock:connect(host, port))
+  object.sock = try(ssl.wrap(object.sock, context))
+  object.sock:settimeout(M.TIMEOUT)
+  try(object.sock:dohandshake())
+  adopt(object, object.sock)
   return 1
 end
+
+local function factory(cfg, asked)
+  return function()
+    local object = { sock = socket.try(socket.tcp()) }
+    function object:settimeout() return self.sock:settimeout(M.TIMEOUT) end
+    function object:connect(host, port) return connect(self, forhost(cfg, host, asked), host, port) end
+    function object:close() return self.sock:close() end
+    return object
+  end
+end
+
+-- LuaSocket follows a redirect with a new request that has the sink of the first but no key of ours, and asks M.tcp for
+-- its socket: the factory is found again by the sink, while the request lasts.
+local running = setmetatable({}, { __mode = "k" })
 
 --- What LuaSocket's http wants as `create`: makes sockets that speak TLS when they connect.
 -- @tparam[opt] table params settings as for ssl.newcontext; keys it does not know are passed over; left as it is
 -- @treturn function factory: no arguments, returns an object with LuaSocket's tcp methods
 function M.tcp(params)
-  local cfg = settings(params)
-  return function()
-    local object = { sock = try(socket.tcp()) }
-    function object:settimeout() return self.sock:settimeout(M.TIMEOUT) end
-    function object:connect(host, port) return connect(self, cfg, host, port) end
-    function object:close() return self.sock:close() end
-    return object
-  end
+  return params and params.sink and running[params.sink] or factory(settings(params))
 end
 
 -- A table for socket.http out of the two forms that request takes.
@@ -119,8 +137,12 @@ function M.request(target, body)
   local no = refusal(request)
   if no then return nil, no end
   request.url = withport(request.url)
-  request.create = M.tcp(request)
+  local sink = request.sink or ltn12.sink.null()
+  request.sink = function(...) return sink(...) end
+  request.create = factory(settings(request), url.parse(request.url).host)
+  running[request.sink] = request.create
   local result, code, headers, status = perform(request)
+  running[request.sink] = nil
   if type(target) == "string" then return result and table.concat(chunks), code, headers, status end
   return result, code, headers, status
 end

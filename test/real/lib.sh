@@ -61,7 +61,7 @@ run_program() {
   skips=$(grep -c '^skip - ' "$log")
   passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skips))
   if [ "$bad" -gt 0 ] || [ "$status" -ne 0 ] || [ "$good" -eq 0 ]; then
-    grep -vE '^(ok|skip) - ' "$log" | tail -n 15 | sed 's/^/# /'
+    grep -vE '^(ok|not ok|skip) - ' "$log" | tail -n 15 | sed 's/^/# /'
   fi
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$good" -eq 0 ]; }; then
     not_ok "$name" "ended with status $status after $good passed tests"

@@ -11,7 +11,7 @@ launch_nginx() {
   [ "$(id -u)" -ne 0 ] || user="user root;"
   read -r NGINX_PORT NGINX_WRONGHOST NGINX_MUTUAL CLOSED_PORT <<<"$(free_ports 4)"
   sed -e "s|@MODULES@|$(nginx_modules)|; s|@USER@|$user|; s|@TMP@|$TMP|; s|@CERTS@|$CERTS|" \
-    -e "s|@PORT@|$NGINX_PORT|; s|@WRONGHOST@|$NGINX_WRONGHOST|; s|@MUTUAL@|$NGINX_MUTUAL|" \
+    -e "s|@PORT@|$NGINX_PORT|g; s|@WRONGHOST@|$NGINX_WRONGHOST|; s|@MUTUAL@|$NGINX_MUTUAL|" \
     test/real/nginx.conf.in >"$TMP/nginx.conf"
   start "$TMP/nginx.log" nginx -e stderr -p "$TMP" -c "$TMP/nginx.conf"
   started "$pid" "$TMP/nginx.log" "$NGINX_PORT" "$NGINX_WRONGHOST" "$NGINX_MUTUAL"

@@ -1,0 +1,248 @@
+-- ssl.https against a server in another process, since its requests block.
+
+local S = require "support"
+local ssl = S.ssl
+local https = require "ssl.https"
+local http = require "socket.http"
+local socket = require "socket"
+local ltn12 = require "ltn12"
+
+local function start(count, name)
+  local lua = os.getenv("LUA") or "lua"
+  local child = assert(io.popen(("%s test/peer/https_server.lua %d %s"):format(lua, count, name or "serverA"), "r"))
+  local port = assert(child:read("*l"), "the server did not start")
+  return child, "https://localhost:" .. port
+end
+
+-- Runs fn(base) with a server for `count` connections.
+local function with(count, name, fn)
+  local child, base = start(count, name)
+  local ok, err = pcall(fn, base, child)
+  child:close()
+  if not ok then error(err, 0) end
+end
+
+local function get(url, extra)
+  local chunks = {}
+  local request = { url = url, cafile = S.cert("rootA"), sink = ltn12.sink.table(chunks) }
+  for k, v in pairs(extra or {}) do request[k] = v end
+  local ok, code, headers, status = https.request(request)
+  return ok and table.concat(chunks), code, headers, status
+end
+
+describe("ssl.https", function()
+  before_each(function()
+    https.TIMEOUT = 60
+    https.verify = "peer"
+  end)
+
+  it("has LuaSec's fields", function()
+    assert.equal(443, https.PORT)
+    assert.equal(60, https.TIMEOUT)
+    assert.equal(ssl._VERSION, https._VERSION)
+    assert.is_string(https._COPYRIGHT)
+    assert.is_function(https.request)
+    assert.is_function(https.tcp)
+  end)
+
+  it("answers 1, code, headers, status for a table", function()
+    with(1, nil, function(base)
+      local chunks = {}
+      local ok, code, headers, status = https.request { url = base .. "/", cafile = S.cert("rootA"),
+        sink = ltn12.sink.table(chunks) }
+      assert.equal(1, ok)
+      assert.equal(200, code)
+      assert.equal("5", headers["content-length"])
+      assert.equal("HTTP/1.1 200 OK", status)
+      assert.equal("hello", table.concat(chunks))
+    end)
+  end)
+
+  it("answers body, code, headers, status for a URL, GET and POST", function()
+    https.verify = "none"
+    with(2, nil, function(base)
+      local body, code, headers, status = https.request(base .. "/")
+      assert.equal("hello", body)
+      assert.equal(200, code)
+      assert.is_table(headers)
+      assert.equal("HTTP/1.1 200 OK", status)
+      assert.equal("application/x-www-form-urlencoded:a=1&b=2", (https.request(base .. "/echo", "a=1&b=2")))
+    end)
+  end)
+
+  it("reads chunked, large and until-closed bodies", function()
+    with(3, nil, function(base)
+      assert.equal("hello world", (get(base .. "/chunked")))
+      assert.equal(1048576, #get(base .. "/big"))
+      assert.equal("all of it", (get(base .. "/untilclosed")))
+    end)
+  end)
+
+  it("verifies the chain by default", function()
+    with(1, nil, function(base)
+      local ok, message = get(base .. "/", { cafile = S.cert("rootB") })
+      assert.is_nil(ok)
+      assert.equal("certificate verify failed", message)
+    end)
+  end)
+
+  it("verifies against the system's roots when no CA is named", function()
+    ssl.set_system_ca(S.cert("rootA"))
+    finally(function() ssl.set_system_ca(nil) end)
+    with(2, nil, function(base)
+      assert.equal("hello", (https.request(base .. "/")))
+      ssl.set_system_ca(S.cert("rootB"))
+      assert.same({ nil, "certificate verify failed" }, { https.request(base .. "/") })
+    end)
+  end)
+
+  it("verifies the host name", function()
+    with(2, "wronghost", function(base)
+      local ok, message = get(base .. "/")
+      assert.is_nil(ok)
+      assert.equal("certificate verify failed", message)
+      assert.equal("hello", (get(base .. "/", { verifyname = "other.test" })))
+    end)
+  end)
+
+  it("verifies an IP address against IP SANs only", function()
+    with(1, nil, function(base) assert.equal("hello", (get((base:gsub("localhost", "127.0.0.1")) .. "/"))) end)
+    with(1, "dnsip", function(base)
+      local ok, message = get((base:gsub("localhost", "127.0.0.1")) .. "/")
+      assert.is_nil(ok)
+      assert.equal("certificate verify failed", message)
+    end)
+  end)
+
+  it("turns verification off by name only", function()
+    with(3, "wronghost", function(base)
+      assert.equal("hello", (get(base .. "/", { verify = "none", cafile = false })))
+      https.verify = "none"
+      assert.equal("hello", (get(base .. "/", { cafile = false })))
+      https.verify = "peer"
+      -- A false verify is no name for turning it off.
+      assert.is_nil((get(base .. "/", { verify = false })))
+    end)
+  end)
+
+  it("sends SNI for names, not for addresses", function()
+    with(2, nil, function(base)
+      assert.equal("localhost", (get(base .. "/sni")))
+      assert.equal("nil", (get((base:gsub("localhost", "127.0.0.1")) .. "/sni")))
+    end)
+  end)
+
+  it("leaves the caller's table as it was, so that it can be used again", function()
+    with(2, nil, function(base)
+      local request = { url = base .. "/", cafile = S.cert("rootA") }
+      assert.equal(1, (https.request(request)))
+      assert.same({ url = base .. "/", cafile = S.cert("rootA") }, request)
+      assert.equal(1, (https.request(request)))
+    end)
+  end)
+
+  it("follows an https redirect of its own and no other", function()
+    with(3, nil, function(base)
+      assert.equal("hello", (get(base .. "/redirect")))
+      local _, code = get(base .. "/redirect", { redirect = false })
+      assert.equal(302, code)
+    end)
+    with(1, nil, function(base)
+      local _, code = get(base .. "/tohttp")
+      assert.equal(302, code)
+    end)
+  end)
+
+  it("keeps its settings through redirects, but the client's credentials for the host that was asked", function()
+    with(3, nil, function(base) assert.equal("hello", (get(base .. "/redirects"))) end)
+    with(5, nil, function(base)
+      local client = { certificate = S.cert("clientA"), key = S.cert("clientAkey") }
+      assert.equal("client", (get(base .. "/whoami", client)))
+      assert.equal("hello", (get(base .. "/redirect", { servername = "localhost" })))
+      local elsewhere = base:gsub("localhost", "127.0.0.1")
+      client.verifyname = "server.test"
+      assert.equal("nobody", (get(elsewhere .. "/tolocalhost", client)))
+    end)
+  end)
+
+  it("refuses proxies, redirect, create and other schemes before it connects", function()
+    assert.same({ nil, "proxy not supported" }, { https.request { url = "https://localhost/", proxy = "http://p/" } })
+    assert.same({ nil, "redirect not supported" }, { https.request { url = "https://localhost/", redirect = true } })
+    assert.same({ nil, "create function not permitted" },
+      { https.request { url = "https://localhost/", create = function() end } })
+    local ok, message = https.request("http://localhost/")
+    assert.is_nil(ok)
+    assert.matches("speaks https, not http", message)
+    http.PROXY = "http://127.0.0.1:1"
+    finally(function() http.PROXY = nil end)
+    assert.same({ nil, "proxy not supported" }, { https.request("https://localhost/") })
+  end)
+
+  it("raises without a URL", function()
+    assert.has_error(function() https.request() end)
+    assert.has_error(function() https.request {} end)
+  end)
+
+  it("reports settings, connection and timeout errors", function()
+    assert.same({ nil, "invalid protocol (foo)" }, { https.request { url = "https://127.0.0.1:1/", protocol = "foo" } })
+    local free = assert(socket.bind("127.0.0.1", 0))
+    local _, port = free:getsockname()
+    free:close()
+    local ok, message = https.request { url = "https://127.0.0.1:" .. port .. "/", cafile = S.cert("rootA") }
+    assert.is_nil(ok)
+    assert.equal("connection refused", message)
+    with(1, nil, function(base)
+      https.TIMEOUT = 0.2
+      local began = socket.gettime()
+      ok, message = get(base .. "/silent")
+      assert.is_nil(ok)
+      assert.equal("wantread", message)
+      assert.is_true(socket.gettime() - began < 3)
+    end)
+  end)
+
+  it("ends a handshake that the server never answers", function()
+    https.TIMEOUT = 0.2
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    finally(function() listener:close() end)
+    local _, port = listener:getsockname()
+    local ok, message = https.request { url = "https://127.0.0.1:" .. port .. "/", cafile = S.cert("rootA") }
+    assert.is_nil(ok)
+    assert.equal("wantread", message)
+  end)
+
+  it("serves LuaSocket's http.request of an https URL through tcp", function()
+    with(1, nil, function(base)
+      local chunks = {}
+      local ok, code = http.request { url = base .. "/", cafile = S.cert("rootA"), sink = ltn12.sink.table(chunks) }
+      assert.equal(1, ok)
+      assert.equal(200, code)
+      assert.equal("hello", table.concat(chunks))
+    end)
+  end)
+
+  it("leaves no descriptor open after failures", function()
+    with(10, nil, function(base)
+      S.collect()
+      local before = S.descriptors()
+      for _ = 1, 10 do
+        local ok, message = get(base .. "/", { cafile = S.cert("rootB") })
+        assert.is_nil(ok)
+        assert.equal("certificate verify failed", message)
+      end
+      assert.equal(before, S.descriptors())
+    end)
+  end)
+
+  it("gives the connection's methods to the object that tcp makes", function()
+    with(1, nil, function(base)
+      local object = https.tcp { cafile = S.cert("rootA") }()
+      assert.equal(1, object:settimeout(1))
+      assert.equal(1, object:connect("localhost", tonumber(base:match("%d+$"))))
+      assert.equal("SSL connection", tostring(object.sock):match("^SSL connection"))
+      assert.is_true(object:getpeerverification())
+      assert.is_string(object:info("cipher"))
+      object:close()
+    end)
+  end)
+end)
