@@ -103,6 +103,8 @@ static int close_context(lua_State *L)
     SSL_CTX_set_ex_data(old, ex_index, NULL);
     EVP_PKEY_free(ctx->dh);
     ctx->dh = NULL;
+    tls_store_close(ctx->store);
+    ctx->store = NULL;
     SSL_CTX_free(old);
   }
   return 0;

@@ -300,14 +300,22 @@ int tls_stream_want(lua_State *L, enum tls_status status)
   return 2;
 }
 
-/* Pushes message and detail, and keeps the detail of a real failure for lasterror. */
-static void push_failure(lua_State *L, enum tls_status status, const tls_error *e)
+/* Pushes message and detail, and keeps the detail of a real failure for lasterror. Of a connection that an error has ended
+   the message is "closed" from then on, but the detail goes on telling what that error was. */
+static void push_failure(lua_State *L, const tls_connection *c, enum tls_status status, const tls_error *e)
 {
   if (status != TLS_FAILED) {
     tls_stream_want(L, status);
     return;
   }
   tls_error_message(L, e);
+  if (e->kind == TLS_KIND_CLOSED && c->state != TLS_STATE_CLOSED && (c->broken || c->failed)) {
+    tls_getslot(L, 1, TLS_SLOT_ERROR);
+    if (!lua_isnil(L, -1)) {
+      return;
+    }
+    lua_pop(L, 1);
+  }
   tls_error_detail(L, e);
   lua_pushvalue(L, -1);
   tls_setslot(L, 1, TLS_SLOT_ERROR);
@@ -373,7 +381,7 @@ static int receive_done(reader *r, enum tls_status status, bool pushed)
     lua_pushnil(L);
   } else {
     lua_pushnil(L);
-    push_failure(L, status, &r->error);
+    push_failure(L, r->c, status, &r->error);
     push_scratch(L, r->s);
     lua_insert(L, -2);
     n = 4;
@@ -529,7 +537,7 @@ static int conn_send(lua_State *L)
     return 3;
   }
   lua_pushnil(L);
-  push_failure(L, status, &e);
+  push_failure(L, c, status, &e);
   lua_pushnumber(L, last);
   lua_insert(L, -2);
   return 4;

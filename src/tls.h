@@ -154,6 +154,16 @@ typedef struct tls_password {
 
 int tls_password_cb(char *buf, int size, int rwflag, void *arg);
 
+/* ---- store.c: the cache of parsed CA files ------------------------------------------------------------------------*/
+
+typedef struct tls_store tls_store;
+
+/* A store with the certificates of a PEM file, a reference for the caller; NULL on failure, with OpenSSL's queue. When it
+   is one of the cache's it must not be changed, and `*shared` is to be closed once it is no longer used. */
+X509_STORE *tls_store_open(const char *path, tls_store **shared);
+const char *tls_store_path(const tls_store *s);
+void tls_store_close(tls_store *s); /* NULL is fine */
+
 /* ---- context.c ----------------------------------------------------------------------------------------------------*/
 
 #define TLS_LSEC_CONTINUE 1u
@@ -166,6 +176,8 @@ typedef struct tls_context {
   bool dhparam;                /* a function in TLS_SLOT_DHPARAM waits to be called */
   EVP_PKEY *dh;                /* what it gave */
   const char *dherror;         /* why it gave nothing; static text */
+  bool trusting;               /* a CA was loaded */
+  tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
 } tls_context;
 

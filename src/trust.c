@@ -23,6 +23,42 @@ static void remember(tls_context *ctx, char kind, const char *value)
   EVP_MD_CTX_free(md);
 }
 
+/* Gives a context that trusts nobody yet the store of a file, which other contexts may use too. */
+static int load_shared(tls_context *ctx, const char *file)
+{
+  X509_STORE *store = tls_store_open(file, &ctx->store);
+  if (store == NULL) {
+    return 0;
+  }
+  SSL_CTX_set_cert_store(ctx->ctx, store); /* takes over the reference */
+  return 1;
+}
+
+/* Before a context adds something of its own: its store must not be one that others use. */
+static int make_private(tls_context *ctx)
+{
+  if (ctx->store == NULL) {
+    return 1;
+  }
+  X509_STORE *store = X509_STORE_new();
+  if (store == NULL || X509_STORE_load_file(store, tls_store_path(ctx->store)) != 1) {
+    X509_STORE_free(store);
+    return 0;
+  }
+  SSL_CTX_set_cert_store(ctx->ctx, store);
+  tls_store_close(ctx->store);
+  ctx->store = NULL;
+  return 1;
+}
+
+static int load_file(tls_context *ctx, const char *file, const char *dir)
+{
+  if (!ctx->trusting && dir == NULL) {
+    return load_shared(ctx, file);
+  }
+  return make_private(ctx) && SSL_CTX_load_verify_file(ctx->ctx, file) == 1;
+}
+
 /* locations(ctx [, cafile [, capath]]): trusts the certificates in a PEM file and in a directory of hashed names; at least
    one must be given. SSL_CTX_load_verify_file(3). */
 static int locations(lua_State *L)
@@ -37,12 +73,13 @@ static int locations(lua_State *L)
     tls_error_set(&e, TLS_KIND_CONFIG, "neither a file nor a directory was given");
     return tls_fail_config(L, &e, prefix);
   }
-  if (file != NULL && SSL_CTX_load_verify_file(ctx->ctx, file) != 1) {
+  if (file != NULL && !load_file(ctx, file, dir)) {
     return tls_fail_queue(L, prefix, file);
   }
-  if (dir != NULL && SSL_CTX_load_verify_dir(ctx->ctx, dir) != 1) {
+  if (dir != NULL && !(make_private(ctx) && SSL_CTX_load_verify_dir(ctx->ctx, dir) == 1)) {
     return tls_fail_queue(L, prefix, dir);
   }
+  ctx->trusting = true;
   if (file != NULL) {
     remember(ctx, 'f', file);
   }

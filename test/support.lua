@@ -133,6 +133,58 @@ function M.shake(c, s)
   error("handshake did not end", 2)
 end
 
+local function closeraw(sock, how)
+  if how == "rst" then sock:setoption("linger", { on = true, timeout = 0 }) end
+  if how == "fin" then sock:shutdown("send") else sock:close() end
+end
+
+local relay = {}
+relay.__index = relay
+
+-- Moves what there is one way, at most self.limit[way] bytes since the start and self.chunk at a time.
+function relay:move(from, to, way)
+  local n = math.min(self.chunk, self.limit[way] - self.moved[way])
+  if n <= 0 or self.ended[way] then return end
+  local data, err, partial = from:receive(n)
+  data = data or partial
+  if #data > 0 then assert(to:send(data)) end
+  self.moved[way] = self.moved[way] + #data
+  if err == "closed" then
+    self.ended[way] = true
+    to:shutdown("send")
+  end
+end
+
+function relay:pump()
+  self:move(self.a, self.b, "up")
+  self:move(self.b, self.a, "down")
+end
+
+--- Ends both streams: "rst", "fin" (half close, nothing is lost on the way) or "close".
+function relay:cut(how)
+  self.ended.up, self.ended.down = true, true
+  closeraw(self.a, how)
+  closeraw(self.b, how)
+end
+
+function relay:close()
+  self.a:close()
+  self.b:close()
+end
+
+--- Two wrapped, non-blocking connections whose bytes go through the hands of the test: client, server, relay. The relay
+-- has `moved` and `limit` with the fields up (from the client) and down, `chunk`, and the methods pump, cut, close.
+function M.relayed(clientcfg, servercfg)
+  local c, a = M.tcp()
+  local b, s = M.tcp()
+  a:settimeout(0)
+  b:setoption("tcp-nodelay", true)
+  b:settimeout(0)
+  local r = setmetatable({ a = a, b = b, chunk = 65536, moved = { up = 0, down = 0 }, ended = {},
+    limit = { up = math.huge, down = math.huge } }, relay)
+  return wrap(c, clientcfg or M.client()), wrap(s, servercfg or M.server()), r
+end
+
 --- A pair with its handshake done: client, server, both non-blocking.
 function M.connected(clientcfg, servercfg)
   local c, s = M.wrapped(clientcfg, servercfg)

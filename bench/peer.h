@@ -1,0 +1,38 @@
+/*
+ * peer.h: what the two halves of the benchmark's C program share: TLS on blocking sockets, and the figures of a run.
+ */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/ssl.h>
+
+/* Prints what failed, with errno and OpenSSL's queue, and ends the process with status 1. */
+_Noreturn void die(const char *what);
+void *allocate(size_t n);
+
+/* The only suite and group that either side offers, so that every subject ends up with the same ones. */
+SSL_CTX *make_context(bool server);
+/* The path of a file of the test PKI, in a static buffer. */
+const char *cert_path(const char *name);
+
+int listen_loopback(int *port);
+int accept_tcp(int listener);
+int connect_tcp(int port);
+/* A finished handshake on fd. NULL when the other side left without a byte; other failures end the process. */
+SSL *handshake(SSL_CTX *ctx, int fd, bool server, SSL_SESSION *session);
+/* Sends close_notify, closes the descriptor, frees. */
+void hang_up(SSL *ssl);
+void write_all(SSL *ssl, const void *p, size_t n);
+/* Exactly n bytes; false when the stream ended before. */
+bool read_full(SSL *ssl, void *p, size_t n);
+
+/* Bytes that do not repeat. */
+void fill_random(void *p, size_t n);
+
+int raw_main(int argc, char **argv, const char *self, bool read_ahead);
+
+#endif

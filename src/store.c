@@ -1,0 +1,214 @@
+/*
+ * store.c: the process-wide cache of parsed CA files. Parsing a system's bundle takes OpenSSL many milliseconds, and
+ * programs make a context a connection. A store in the cache is never changed: what a context adds of its own (a directory,
+ * a second file, CRLs) goes into a private store, and its flags into its own verify parameters.
+ *
+ * The cache belongs to the process and not to a lua_State because the stores are OpenSSL's, which locks them; so states in
+ * other threads share them too. An entry is good for a path as long as the file's device, inode, size and times are the
+ * same, which is asked of the system at each use.
+ */
+#include "tls.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* How many stores that no context uses are kept: a program that makes a context a connection may have none between two. */
+#define IDLE_MAX 2
+/* A file this young may change again without its times telling: it is not shared yet. */
+#define YOUNG_SECONDS 2
+
+typedef struct identity {
+  dev_t dev;
+  ino_t ino;
+  off_t size;
+  struct timespec mtime, ctime;
+} identity;
+
+struct tls_store {
+  struct tls_store *next; /* the most recently used one first */
+  char *path;
+  identity id;
+  X509_STORE *store;
+  int users;
+};
+
+static struct tls_store *cache;
+static CRYPTO_RWLOCK *lock;
+static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+
+static void make_lock(void)
+{
+  lock = CRYPTO_THREAD_lock_new();
+}
+
+/* Exclusive. False when there is no lock, and so no cache. */
+static bool acquire(void)
+{
+  return CRYPTO_THREAD_run_once(&once, make_lock) && lock != NULL && CRYPTO_THREAD_write_lock(lock);
+}
+
+static void release(void)
+{
+  CRYPTO_THREAD_unlock(lock);
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+  return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool same(const identity *a, const identity *b)
+{
+  return a->dev == b->dev && a->ino == b->ino && a->size == b->size && same_time(&a->mtime, &b->mtime) &&
+         same_time(&a->ctime, &b->ctime);
+}
+
+static bool identify(const char *path, identity *id)
+{
+  struct stat st;
+  if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+    return false;
+  }
+  *id = (identity){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+  return true;
+}
+
+static bool settled(const identity *id)
+{
+  time_t now = time(NULL);
+  return id->mtime.tv_sec < now - YOUNG_SECONDS && id->ctime.tv_sec < now - YOUNG_SECONDS;
+}
+
+static void free_entry(tls_store *s)
+{
+  X509_STORE_free(s->store);
+  free(s->path);
+  free(s);
+}
+
+/* Takes an entry out of the list. */
+static void detach(tls_store *s)
+{
+  tls_store **p = &cache;
+  while (*p != NULL && *p != s) {
+    p = &(*p)->next;
+  }
+  if (*p != NULL) {
+    *p = s->next;
+  }
+}
+
+/* Drops unused entries: all of `path`, when given, for its file has changed; of the others all but the latest few. */
+static void drop_unused(const char *path)
+{
+  int idle = 0;
+  tls_store *next;
+  for (tls_store *s = cache; s != NULL; s = next) {
+    next = s->next;
+    if (s->users > 0) {
+      continue;
+    }
+    if (++idle > IDLE_MAX || (path != NULL && strcmp(s->path, path) == 0)) {
+      detach(s);
+      free_entry(s);
+    }
+  }
+}
+
+/* Moves an entry to the front for one user more. */
+static tls_store *use(tls_store *s)
+{
+  detach(s);
+  s->next = cache;
+  cache = s;
+  s->users++;
+  return s;
+}
+
+static tls_store *find(const char *path, const identity *id)
+{
+  tls_store *s = cache;
+  while (s != NULL && !(strcmp(s->path, path) == 0 && same(&s->id, id))) {
+    s = s->next;
+  }
+  return s != NULL ? use(s) : NULL;
+}
+
+static tls_store *new_entry(const char *path, const identity *id, X509_STORE *store)
+{
+  tls_store *s = malloc(sizeof *s);
+  char *copy = malloc(strlen(path) + 1);
+  if (s == NULL || copy == NULL || X509_STORE_up_ref(store) != 1) {
+    free(s);
+    free(copy);
+    return NULL;
+  }
+  strcpy(copy, path);
+  *s = (tls_store){NULL, copy, *id, store, 0};
+  return s;
+}
+
+/* Puts a parsed store into the cache, unless another thread was faster, whose store is then as good. */
+static tls_store *share(const char *path, const identity *id, X509_STORE *store)
+{
+  tls_store *s = NULL;
+  if (acquire()) {
+    s = find(path, id);
+    if (s == NULL && (s = new_entry(path, id, store)) != NULL) {
+      drop_unused(path);
+      use(s);
+    }
+    release();
+  }
+  return s;
+}
+
+static X509_STORE *parse(const char *path)
+{
+  X509_STORE *store = X509_STORE_new();
+  if (store != NULL && X509_STORE_load_file(store, path) != 1) {
+    X509_STORE_free(store);
+    store = NULL;
+  }
+  return store;
+}
+
+X509_STORE *tls_store_open(const char *path, tls_store **shared)
+{
+  identity before, after;
+  bool known = identify(path, &before) && settled(&before);
+  *shared = NULL;
+  if (known && acquire()) {
+    *shared = find(path, &before);
+    release();
+  }
+  X509_STORE *store = NULL;
+  if (*shared == NULL) {
+    store = parse(path);
+    if (store != NULL && known && identify(path, &after) && same(&before, &after)) {
+      *shared = share(path, &before, store);
+    }
+  }
+  if (*shared != NULL) {
+    X509_STORE_up_ref((*shared)->store);
+    X509_STORE_free(store);
+    store = (*shared)->store;
+  }
+  return store;
+}
+
+const char *tls_store_path(const tls_store *s)
+{
+  return s->path;
+}
+
+void tls_store_close(tls_store *s)
+{
+  if (s != NULL && acquire()) {
+    s->users--;
+    drop_unused(NULL);
+    release();
+  }
+}

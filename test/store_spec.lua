@@ -1,0 +1,115 @@
+-- The cache of parsed CA files: seen from outside by time, and by what contexts trust.
+
+local S = require "support"
+local socket = require "socket"
+local ssl = S.ssl
+
+local function write(path, text, age)
+  local f = assert(io.open(path, "wb"))
+  f:write(text)
+  f:close()
+  -- The cache does not share files that have just changed; ctime cannot be set back, so wait for it where that matters.
+  if age then assert(os.execute(("touch -d '%d seconds ago' %s"):format(age, path))) end
+end
+
+local function copyof(name)
+  local path = os.tmpname()
+  write(path, S.pem(name), 3600)
+  return path
+end
+
+-- Does a client that trusts `cafile` accept the server `name`?
+local function accepts(cfg, name)
+  local client = type(cfg) == "table" and cfg or { cafile = cfg }
+  local c, s = S.wrapped(S.client(client), S.server { certificate = S.cert(name), key = S.cert(name .. "key") })
+  local cr = S.shake(c, s)
+  c:close()
+  s:close()
+  return cr[1]
+end
+
+describe("the store cache", function()
+  it("holds a file once for all contexts, if it has settled", function()
+    local names = { "rootA", "rootB", "interA", "serverA", "serverB", "clientA", "clientB", "rsa", "ec384", "ed25519", "expired",
+      "notyet", "wronghost", "wildcard", "wildcards", "ip", "dnsip", "nosan", "selfsigned", "revoked", "ocspA", "manysan" }
+    for i, name in ipairs(names) do names[i] = S.pem(name) end
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    write(path, table.concat(names))
+    local function growth(n)
+      S.collect()
+      local before, contexts = S.rss(), {}
+      for i = 1, n do contexts[i] = assert(ssl.newcontext(S.client { cafile = path })) end
+      return S.rss() - before
+    end
+    local own = growth(100)
+    socket.sleep(3.1)
+    growth(1)
+    local shared = growth(100)
+    assert.is_true(shared < own / 2, ("100 contexts: %d KiB each with its own, %d KiB shared"):format(own, shared))
+  end)
+
+  it("sees a changed file at once", function()
+    local path = copyof("rootA")
+    finally(function() os.remove(path) end)
+    assert.is_true(accepts(path, "serverA"))
+    assert.is_false(accepts(path, "serverB"))
+    write(path, S.pem("rootB"))
+    assert.is_false(accepts(path, "serverA"))
+    assert.is_true(accepts(path, "serverB"))
+    write(path, S.pem("rootA"))
+    assert.is_true(accepts(path, "serverA"))
+  end)
+
+  it("sees a file that another was renamed over, its times kept", function()
+    local path, other = copyof("rootA"), copyof("rootB")
+    finally(function() os.remove(path) end)
+    assert.is_true(accepts(path, "serverA"))
+    os.execute(("touch -r %s %s"):format(path, other))
+    assert(os.rename(other, path))
+    assert.is_false(accepts(path, "serverA"))
+    assert.is_true(accepts(path, "serverB"))
+  end)
+
+  it("fails for a file that has gone, though its store is still in use", function()
+    local path = copyof("rootA")
+    local ctx = assert(ssl.newcontext(S.client { cafile = path }))
+    os.remove(path)
+    local no, message = ssl.newcontext(S.client { cafile = path })
+    assert.is_nil(no)
+    assert.equal("error loading CA locations (No such file or directory)", message)
+    assert.is_truthy(ctx)
+  end)
+
+  it("does not share what one context adds", function()
+    local context = require "ssl.context"
+    local one = assert(ssl.newcontext(S.client { cafile = S.cert("rootA") }))
+    local two = assert(ssl.newcontext(S.client { cafile = S.cert("rootA") }))
+    assert.is_true(context.locations(two, S.cert("rootB")))
+    local three = assert(ssl.newcontext(S.client { cafile = S.cert("rootA") }))
+    local function verdict(ctx)
+      local c, s = S.wrapped(ctx, S.server { certificate = S.cert("serverB"), key = S.cert("serverBkey") })
+      return S.shake(c, s)[1]
+    end
+    assert.is_false(verdict(one))
+    assert.is_true(verdict(two))
+    assert.is_false(verdict(three))
+  end)
+
+  it("does not share directories, nor flags", function()
+    assert.is_true(accepts({ cafile = S.cert("rootB"), capath = S.cert("capath") }, "serverA"))
+    assert.is_false(accepts({ cafile = S.cert("rootB") }, "serverA"))
+    assert.is_false(accepts({ cafile = S.cert("rootA"), verifyext = "crl_check" }, "serverA"))
+    assert.is_true(accepts({ cafile = S.cert("rootA") }, "serverA"))
+  end)
+
+  it("lets a failed second file change nothing", function()
+    local context = require "ssl.context"
+    local ctx = assert(ssl.newcontext(S.client()))
+    assert.is_false((context.locations(ctx, "/nowhere")))
+    local c, s = S.connected(ctx, S.server())
+    assert.is_true(c:getpeerverification())
+    c:close()
+    s:close()
+  end)
+end)
