@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -236,6 +237,14 @@ static void echo(SSL *ssl, size_t n, tally *t)
   free(buf);
 }
 
+/* Tickets and the byte behind them are two small writes. */
+static int no_delay(int fd)
+{
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
 /* Handshakes until one side connects and leaves without a byte. `resumed` sends one byte, behind the tickets. */
 static void serve_handshakes(SSL_CTX *ctx, int listener, bool byte)
 {
@@ -243,7 +252,7 @@ static void serve_handshakes(SSL_CTX *ctx, int listener, bool byte)
   char buf[64];
   size_t got;
   SSL *ssl;
-  while ((ssl = handshake(ctx, accept_tcp(listener), true, NULL)) != NULL) {
+  while ((ssl = handshake(ctx, no_delay(accept_tcp(listener)), true, NULL)) != NULL) {
     if (SSL_session_reused(ssl)) {
       resumed++;
     } else {
@@ -314,6 +323,10 @@ static int serve(int argc, char **argv)
   int listener = listen_loopback(&port);
   printf("port %d\n", port);
   fflush(stdout);
+  if (strcmp(what, "resumed") != 0 && strcmp(what, "hs") != 0) {
+    /* A subject that only sends would close with unread tickets, and the reset would eat what it sent. */
+    SSL_CTX_set_num_tickets(ctx, 0);
+  }
   if (strcmp(what, "hs") == 0 || strcmp(what, "resumed") == 0) {
     serve_handshakes(ctx, listener, *what == 'r');
   } else if (strcmp(what, "hold") == 0) {

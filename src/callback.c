@@ -99,6 +99,9 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg)
   lua_State *L = p->call.L;
   (void)rwflag;
   p->asked = true;
+  if (p->call.parked != 0) { /* OpenSSL tries another decoder; the function has had its say */
+    return -1;
+  }
   if (lua_isfunction(L, p->value)) {
     password_answer a = {p, buf, size, 0};
     return tls_callback(&p->call, "password", password_body, &a) ? a.length : -1;

@@ -72,6 +72,7 @@ static bool interrupted(tls_connection *c, tls_error *e)
 static enum tls_status outcome(tls_connection *c, int ret, int sys, tls_error *e)
 {
   enum tls_status status = ret == 1 ? TLS_DONE : tls_error_ssl(e, c->ssl, ret, sys);
+  c->starved = status == TLS_WANT_READ;
   if (interrupted(c, e)) {
     return TLS_FAILED;
   }
@@ -194,6 +195,7 @@ static int create(lua_State *L)
   }
   c->state = TLS_STATE_NEW;
   c->server = server;
+  c->maxreceive = ctx != NULL ? ctx->maxreceive : 0;
   prepare(L, c);
   tls_error_clear();
   return 1;
@@ -212,7 +214,9 @@ static void close_now(tls_connection *c)
     if (alert && (SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN) == 0) {
       SSL_shutdown(ssl);
     }
-    SSL_set_ex_data(ssl, ex_index, NULL);
+    if (tls_connectionof(ssl) == c) { /* a borrowed SSL may be another connection's by now */
+      SSL_set_ex_data(ssl, ex_index, NULL);
+    }
     SSL_free(ssl);
     tls_error_clear();
   }

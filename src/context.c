@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#define READ_AHEAD 34000 /* two records: more costs cache misses, less costs system calls */
 #define CONTEXT_KIB 32 /* what a context with a certificate costs OpenSSL, for the collector */
 
 static int ex_index = -1;
@@ -62,6 +63,8 @@ static void set_defaults(tls_context *ctx, int version)
   SSL_CTX_set_max_proto_version(ctx->ctx, version);
   SSL_CTX_set_mode(ctx->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_session_cache_mode(ctx->ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_read_ahead(ctx->ctx, 1);
+  SSL_CTX_set_default_read_buffer_len(ctx->ctx, READ_AHEAD);
   SSL_CTX_set_cert_verify_callback(ctx->ctx, tls_verify_chain, NULL);
   /* Without this, name constraints would be applied to the subject's common name even where no name is checked. */
   X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -71,7 +74,7 @@ static void set_defaults(tls_context *ctx, int version)
    nil, message, detail. SSL_CTX_new(3), SSL_CTX_set_min_proto_version(3). */
 static int create(lua_State *L)
 {
-  const char *name = luaL_checkstring(L, 1);
+  const char *name = tls_checkname(L, 1);
   int version;
   if (!protocol_range(name, &version)) {
     tls_refuse(L, "invalid protocol (%s)", name);
@@ -155,7 +158,7 @@ static int answer(lua_State *L, int ok, const char *prefix)
 static int setmode(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = tls_checkname(L, 2);
   if (strcmp(name, "client") == 0) {
     ctx->mode = TLS_MODE_CLIENT;
   } else if (strcmp(name, "server") == 0) {
@@ -171,7 +174,7 @@ static int setmode(lua_State *L)
 static int setcipher(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  const char *list = luaL_checkstring(L, 2);
+  const char *list = tls_checkname(L, 2);
   tls_error_clear();
   return answer(L, SSL_CTX_set_cipher_list(ctx->ctx, list), "error setting cipher list");
 }
@@ -180,7 +183,7 @@ static int setcipher(lua_State *L)
 static int setciphersuites(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  const char *list = luaL_checkstring(L, 2);
+  const char *list = tls_checkname(L, 2);
   tls_error_clear();
   return answer(L, SSL_CTX_set_ciphersuites(ctx->ctx, list), "error setting cipher list");
 }
@@ -204,7 +207,7 @@ typedef struct flag_name {
 static int collect_flags(lua_State *L, const flag_name *names, unsigned long *flags)
 {
   for (int i = 2; i <= lua_gettop(L); i++) {
-    const char *s = luaL_checkstring(L, i);
+    const char *s = tls_checkname(L, i);
     const flag_name *f = names;
     while (f->name != NULL && strcmp(f->name, s) != 0) {
       f++;
@@ -243,7 +246,7 @@ static int setoptions(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   uint64_t flags = 0;
   for (int i = 2; i <= lua_gettop(L); i++) {
-    const char *name = luaL_checkstring(L, i);
+    const char *name = tls_checkname(L, i);
     const tls_option *option = tls_option_find(name);
     if (option == NULL) {
       return tls_refuse(L, "invalid option (%s)", name);
@@ -251,6 +254,9 @@ static int setoptions(lua_State *L)
     flags |= option->flag;
   }
   SSL_CTX_set_options(ctx->ctx, flags);
+  if ((flags & SSL_OP_ENABLE_KTLS) != 0) {
+    SSL_CTX_set_read_ahead(ctx->ctx, 0); /* the kernel cannot take over in the middle of what was read ahead */
+  }
   return answer(L, 1, NULL);
 }
 
@@ -258,7 +264,7 @@ static int setoptions(lua_State *L)
 static int setcurve(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = tls_checkname(L, 2);
   tls_error_clear();
   if (tls_curve_nid(name) == NID_undef || !SSL_CTX_set1_groups_list(ctx->ctx, name)) {
     tls_error_clear();
@@ -271,7 +277,7 @@ static int setcurve(lua_State *L)
 static int setcurveslist(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  const char *list = luaL_checkstring(L, 2);
+  const char *list = tls_checkname(L, 2);
   tls_error_clear();
   if (!SSL_CTX_set1_groups_list(ctx->ctx, list)) {
     tls_error_clear();
@@ -293,7 +299,9 @@ static int setdhparam(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
   keep_value(L, TLS_SLOT_DHPARAM);
-  ctx->dhparam = true;
+  tls_getslot(L, 1, TLS_SLOT_DHPARAM);
+  ctx->dhparam = lua_toboolean(L, -1);
+  ctx->dherror = NULL;
   return 0;
 }
 
@@ -305,9 +313,12 @@ static int setalpn(lua_State *L)
   size_t n;
   const char *wire = luaL_checklstring(L, 2, &n);
   tls_error_clear();
-  /* This function alone answers 0 for success. */
-  int ok = n <= 65535 && SSL_CTX_set_alpn_protos(ctx->ctx, (const unsigned char *)wire, (unsigned int)n) == 0;
-  return answer(L, ok, "error setting ALPN");
+  /* This function alone answers 0 for success, and gives no reasons. */
+  if (n > 65535 || SSL_CTX_set_alpn_protos(ctx->ctx, (const unsigned char *)wire, (unsigned int)n) != 0) {
+    tls_error_clear();
+    return tls_fail_text(L, "error setting ALPN", n > 65535 ? "longer than 65535 bytes" : "malformed list of protocols");
+  }
+  return answer(L, 1, NULL);
 }
 
 /* setalpncb(ctx, f): f(wire offered by the client) -> wire of protocols in order of preference; any other value: none. */
@@ -341,7 +352,11 @@ static int setclientpskcb(lua_State *L)
 static int setpskhint(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  const char *hint = luaL_checkstring(L, 2);
+  size_t n;
+  const char *hint = luaL_checklstring(L, 2, &n);
+  if (strlen(hint) != n) {
+    return tls_fail_text(L, "error setting PSK hint", "the hint contains a NUL byte");
+  }
   tls_error_clear();
   return answer(L, SSL_CTX_use_psk_identity_hint(ctx->ctx, hint), "error setting PSK hint");
 }
@@ -373,11 +388,30 @@ static int setservername(lua_State *L)
   tls_checkcontext(L, 1);
   const char *name = luaL_checklstring(L, 2, &n);
   if (n == 0 || n > TLSEXT_MAXLEN_host_name || strlen(name) != n) {
-    return tls_refuse(L, "invalid server name (%s)", n <= TLSEXT_MAXLEN_host_name ? name : "longer than 255 bytes");
+    return tls_refuse(L, "invalid server name (%s)",
+                      n <= TLSEXT_MAXLEN_host_name ? tls_checkname(L, 2) : "longer than 255 bytes");
   }
   keep_value(L, TLS_SLOT_SERVERNAME);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+/* setreadahead(ctx, on): with it (the default) more than one record is taken from the socket at a time; off is for programs
+   that go on without TLS on the same socket. SSL_CTX_set_read_ahead(3). */
+static int setreadahead(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  luaL_checkany(L, 2);
+  SSL_CTX_set_read_ahead(ctx->ctx, lua_toboolean(L, 2));
+  return answer(L, 1, NULL);
+}
+
+/* setmaxreceive(ctx, n): the most bytes that one receive("*l") or receive("*a") of a connection may gather; 0: no limit. */
+static int setmaxreceive(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  ctx->maxreceive = tls_checksize(L, 2);
+  return answer(L, 1, NULL);
 }
 
 static const char *verifyext_bits(lua_State *L, unsigned *lsec, unsigned long *crl)
@@ -431,6 +465,8 @@ static const luaL_Reg functions[] = {
   {"setpskhint", setpskhint},
   {"setdane", setdane},
   {"setservername", setservername},
+  {"setreadahead", setreadahead},
+  {"setmaxreceive", setmaxreceive},
   {NULL, NULL},
 };
 

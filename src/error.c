@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <openssl/err.h>
 
@@ -198,9 +199,9 @@ void tls_error_message(lua_State *L, const tls_error *e)
     lua_pushstring(L, e->text);
     return;
   }
+  lua_pushfstring(L, "%s callback failed: ", e->who);
   push_value(L, e->parked);
-  lua_pushfstring(L, "%s callback failed: %s", e->who, lua_tostring(L, -1));
-  lua_remove(L, -2);
+  lua_concat(L, 2); /* the value may have NULs in it */
 }
 
 static void set_string(lua_State *L, const char *key, const char *value)
@@ -260,24 +261,69 @@ void tls_error_detail(lua_State *L, const tls_error *e)
   }
 }
 
+/* OpenSSL opens directories like files and then finds no data in them. */
+void tls_error_file(tls_error *e, const char *file)
+{
+  struct stat st;
+  e->file = file;
+  if (e->kind == TLS_KIND_CONFIG && stat(file, &st) == 0 && S_ISDIR(st.st_mode)) {
+    e->kind = TLS_KIND_SYSTEM;
+    e->code = 0;
+    system_words(e, EISDIR);
+  }
+}
+
 int tls_fail_queue(lua_State *L, const char *prefix, const char *file)
 {
   tls_error e;
   tls_error_queue(&e, TLS_KIND_CONFIG);
-  e.file = file;
+  if (file != NULL) {
+    tls_error_file(&e, file);
+  }
+  return tls_fail_config(L, &e, prefix);
+}
+
+int tls_fail_text(lua_State *L, const char *prefix, const char *text)
+{
+  tls_error e;
+  tls_error_set(&e, TLS_KIND_CONFIG, text);
   return tls_fail_config(L, &e, prefix);
 }
 
 int tls_fail_config(lua_State *L, const tls_error *e, const char *prefix)
 {
   lua_pushboolean(L, 0);
-  tls_error_message(L, e);
-  if (prefix != NULL) {
-    lua_pushfstring(L, "%s (%s)", prefix, lua_tostring(L, -1));
-    lua_remove(L, -2);
+  if (prefix == NULL) {
+    tls_error_message(L, e);
+  } else {
+    lua_pushfstring(L, "%s (", prefix);
+    tls_error_message(L, e);
+    lua_pushliteral(L, ")");
+    lua_concat(L, 3);
   }
   tls_error_detail(L, e);
   return 3;
+}
+
+const char *tls_checkname(lua_State *L, int arg)
+{
+  size_t n;
+  const char *s = luaL_checklstring(L, arg, &n);
+  if (strlen(s) == n) {
+    return s;
+  }
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  for (size_t i = 0; i < n; i++) {
+    if (s[i] == '\0') {
+      luaL_addlstring(&b, "\\0", 2);
+    } else {
+      luaL_addchar(&b, s[i]);
+    }
+  }
+  luaL_pushresult(&b);
+  lua_replace(L, arg);
+  return lua_tostring(L, arg);
 }
 
 int tls_refuse(lua_State *L, const char *fmt, ...)

@@ -95,6 +95,13 @@ void *tls_self(lua_State *L, const tls_type *type)
   return p;
 }
 
+size_t tls_checksize(lua_State *L, int arg)
+{
+  lua_Number n = luaL_checknumber(L, arg);
+  luaL_argcheck(L, n >= 0, arg, "number of bytes expected");
+  return n >= (lua_Number)(SIZE_MAX / 4) ? SIZE_MAX / 4 : (size_t)n;
+}
+
 void tls_getslot(lua_State *L, int object, enum tls_slot slot)
 {
   tls_getuservalue(L, object);

@@ -60,6 +60,7 @@ void *tls_toobject(lua_State *L, int arg, const tls_type *type);    /* NULL when
 void *tls_checkobject(lua_State *L, int arg, const tls_type *type); /* raises luaL_argerror */
 /* The same for argument 1 of a method made by tls_newtype: compares with upvalue 1, so no look-up is paid. */
 void *tls_self(lua_State *L, const tls_type *type);
+size_t tls_checksize(lua_State *L, int arg); /* a number of bytes; raises for a negative one */
 void tls_getslot(lua_State *L, int object, enum tls_slot slot);     /* pushes */
 void tls_setslot(lua_State *L, int object, enum tls_slot slot);     /* pops */
 /* Lets the collector work for `kib` KiB of C memory that it cannot see. */
@@ -118,6 +119,10 @@ void tls_error_detail(lua_State *L, const tls_error *e);    /* pushes the detail
 /* The failures of context setters, as they return them: false, message, detail. */
 int tls_fail_config(lua_State *L, const tls_error *e, const char *prefix); /* "PREFIX (REASON)", or the reason alone */
 int tls_fail_queue(lua_State *L, const char *prefix, const char *file);    /* the same with what the queue holds */
+int tls_fail_text(lua_State *L, const char *prefix, const char *text);     /* the same with words of our own */
+void tls_error_file(tls_error *e, const char *file);                       /* names the file, and says if it is a directory */
+/* A name among the arguments. One with a NUL, which no name has, is shown and compared with "\0" in its place. */
+const char *tls_checkname(lua_State *L, int arg);
 int tls_refuse(lua_State *L, const char *fmt, ...);                        /* a sentence of our own, as lua_pushfstring */
 
 /* ---- callback.c: the barrier between OpenSSL and Lua functions ----------------------------------------------------*/
@@ -176,6 +181,7 @@ typedef struct tls_context {
   bool dhparam;                /* a function in TLS_SLOT_DHPARAM waits to be called */
   EVP_PKEY *dh;                /* what it gave */
   const char *dherror;         /* why it gave nothing; static text */
+  size_t maxreceive;           /* of its connections */
   bool trusting;               /* a CA was loaded */
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
@@ -197,6 +203,7 @@ typedef struct tls_connection {
   bool broken;          /* a fatal error ended reading and writing */
   bool closing;         /* close() came while a call was inside OpenSSL */
   bool snistrict;
+  bool starved;         /* the last step could not go on for want of bytes from the peer */
   int fd;               /* -1: none */
   double block, total;  /* timeouts in seconds, negative: none */
   tls_call *call;       /* the Lua call that is inside OpenSSL now, NULL if none */
@@ -205,6 +212,7 @@ typedef struct tls_connection {
   unsigned char *unsent; /* copy of a record that waits in OpenSSL for the socket */
   size_t nunsent;
   size_t ahead;         /* bytes sent beyond what send() reported */
+  size_t maxreceive;    /* most bytes that one receive of a line or of all may gather, 0: any number */
   double created, received, sent;
   struct tls_verify_log *log;
 } tls_connection;

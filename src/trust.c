@@ -59,6 +59,13 @@ static int load_file(tls_context *ctx, const char *file, const char *dir)
   return make_private(ctx) && SSL_CTX_load_verify_file(ctx->ctx, file) == 1;
 }
 
+static bool has_nul(lua_State *L, int arg)
+{
+  size_t n;
+  const char *s = luaL_optlstring(L, arg, "", &n);
+  return strlen(s) != n;
+}
+
 /* locations(ctx [, cafile [, capath]]): trusts the certificates in a PEM file and in a directory of hashed names; at least
    one must be given. SSL_CTX_load_verify_file(3). */
 static int locations(lua_State *L)
@@ -69,9 +76,10 @@ static int locations(lua_State *L)
   const char *dir = luaL_optstring(L, 3, NULL);
   tls_error_clear();
   if (file == NULL && dir == NULL) {
-    tls_error e;
-    tls_error_set(&e, TLS_KIND_CONFIG, "neither a file nor a directory was given");
-    return tls_fail_config(L, &e, prefix);
+    return tls_fail_text(L, prefix, "neither a file nor a directory was given");
+  }
+  if (has_nul(L, 2) || has_nul(L, 3)) {
+    return tls_fail_text(L, prefix, "the path contains a NUL byte");
   }
   if (file != NULL && !load_file(ctx, file, dir)) {
     return tls_fail_queue(L, prefix, file);
@@ -91,6 +99,16 @@ static int locations(lua_State *L)
   return 1;
 }
 
+/* One kind of name takes the place of the other. OpenSSL would check both. */
+static int set_name(X509_VERIFY_PARAM *param, const char *name, size_t n)
+{
+  if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1) {
+    return X509_VERIFY_PARAM_set1_host(param, NULL, 0);
+  }
+  tls_error_clear();
+  return X509_VERIFY_PARAM_set1_host(param, name, n) == 1 && X509_VERIFY_PARAM_set1_ip(param, NULL, 0) == 1;
+}
+
 /* setverifyname(ctx, name): the DNS name or IP address that the peer's certificate must be for, checked inside each
    handshake that verifies. An IP literal is held against IP SANs only. false, message, detail for a name that no
    certificate could carry. X509_VERIFY_PARAM_set1_host(3), RFC 9525. */
@@ -103,13 +121,10 @@ static int setverifyname(lua_State *L)
   tls_error_clear();
   /* A leading dot would mean any subdomain to OpenSSL, an empty name no check at all. */
   if (n == 0 || *name == '.' || strlen(name) != n) {
-    return tls_refuse(L, "invalid host name (%s)", name);
+    return tls_refuse(L, "invalid host name (%s)", tls_checkname(L, 2));
   }
-  if (X509_VERIFY_PARAM_set1_ip_asc(param, name) != 1) {
-    tls_error_clear();
-    if (X509_VERIFY_PARAM_set1_host(param, name, n) != 1) {
-      return tls_fail_queue(L, "error setting host name", NULL);
-    }
+  if (set_name(param, name, n) != 1) {
+    return tls_fail_queue(L, "error setting host name", NULL);
   }
   remember(ctx, 'n', name);
   lua_pushboolean(L, 1);

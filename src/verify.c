@@ -110,6 +110,9 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
   e->verify = c->log->entry[0].error;
   e->depth = c->log->entry[0].depth;
   memcpy(e->subject, c->log->subject, sizeof e->subject);
+  if (c->ssl != NULL && e->verify == X509_V_ERR_HOSTNAME_MISMATCH) {
+    e->host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0);
+  }
 }
 
 /* Pushes { [depth + 1] = { text, ... } }. */
@@ -180,9 +183,12 @@ static int getpeerverification(lua_State *L)
 static int setdane(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
-  const char *host = luaL_checkstring(L, 2);
+  size_t n;
+  const char *host = luaL_checklstring(L, 2, &n);
+  /* A leading dot would mean any subdomain to OpenSSL, an empty name no check at all. */
+  bool ok = n > 0 && *host != '.' && strlen(host) == n;
   tls_error_clear();
-  lua_pushboolean(L, c->state == TLS_STATE_NEW && c->call == NULL && SSL_dane_enable(c->ssl, host) > 0);
+  lua_pushboolean(L, ok && c->state == TLS_STATE_NEW && c->call == NULL && SSL_dane_enable(c->ssl, host) > 0);
   tls_error_clear();
   return 1;
 }
@@ -195,7 +201,7 @@ static bool check_byte(lua_State *L, int arg, uint8_t *out)
     return false;
   }
   *out = (uint8_t)n;
-  return true;
+  return (lua_Number)*out >= n; /* no fraction */
 }
 
 /* conn:settlsa(usage, selector, matchingtype, data): one TLSA record; data: bytes. Returns a boolean.

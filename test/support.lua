@@ -39,7 +39,8 @@ M.NONE = setmetatable({}, { __name = "none" })
 
 --- Settings of a server with serverA's certificate; keys of `extra` win.
 function M.server(extra)
-  return merge({ mode = "server", protocol = "any", certificate = M.cert("serverA"), key = M.cert("serverAkey") }, extra)
+  local cfg = { mode = "server", protocol = "any", certificate = M.cert("serverA"), key = M.cert("serverAkey") }
+  return merge(cfg, extra)
 end
 
 --- Settings of a client that trusts rootA and verifies; keys of `extra` win.
@@ -81,8 +82,8 @@ end
 local function wants(err) return err == "wantread" or err == "wantwrite" end
 M.wants = wants
 
---- Calls f with a LuaSocket object that stands for the descriptor of a connection, which keeps it: for what TLS does not
--- do, such as sending plain text or ending the stream without close_notify.
+--- Calls f with a LuaSocket object that stands for the descriptor of a connection, which keeps it: for what TLS does
+-- not do, such as sending plain text or ending the stream without close_notify.
 function M.raw(conn, f)
   local sock, other = M.tcp()
   local holder = socket.tcp()
@@ -256,9 +257,8 @@ end
 
 --- The number of open descriptors of this process (Linux).
 function M.descriptors()
-  local n = 0
   local p = assert(io.popen("ls /proc/" .. M.pid() .. "/fd | wc -l"))
-  n = tonumber(p:read("*l"))
+  local n = tonumber(p:read("*l"))
   p:close()
   return n
 end

@@ -4,7 +4,8 @@
 #   tools/deps.sh GROUP...     build demo test compat real lint valgrind rock bench all
 #
 # LUA_VERSION (5.1 5.2 5.3 5.4 luajit, default 5.4) chooses the Lua; the group all takes every one.
-# Returns at once when nothing is missing. Services that come along are not started.
+# Returns at once when nothing is missing. Services that come along are not started. A root without
+# /etc/hosts (as debootstrap leaves it) gets one, since the tests talk to localhost.
 # On a system without dpkg it only looks for the commands, and says what to install.
 set -eu
 
@@ -69,13 +70,19 @@ $package
     *) missing="$missing $package" ;;
   esac
 done
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || [ ! -e /etc/hosts ] || exit 0
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
   command -v sudo >/dev/null || { echo "tools/deps.sh: as root, install:$missing" >&2; exit 1; }
   as_root=sudo
 fi
+
+if [ ! -e /etc/hosts ]; then
+  echo "writing /etc/hosts: there is none"
+  printf '127.0.0.1 localhost\n::1 localhost\n' | $as_root tee /etc/hosts >/dev/null
+fi
+[ -n "$missing" ] || exit 0
 
 echo "installing:$missing"
 policy=/usr/sbin/policy-rc.d

@@ -82,10 +82,10 @@ end
 -- ---- ALPN: lists to wire format (RFC 7301 section 3.1) and back
 
 local function encodealpn(value)
-  local names = type(value) == "string" and { value } or value
-  if type(names) ~= "table" then return nil, "invalid ALPN parameter" end
+  local list = type(value) == "string" and { value } or value
+  if type(list) ~= "table" then return nil, "invalid ALPN parameter" end
   local wire = {}
-  for i, name in ipairs(names) do
+  for i, name in ipairs(list) do
     if type(name) ~= "string" then return nil, "invalid ALPN name (string expected, got " .. type(name) .. ")" end
     if name == "" then return nil, "invalid ALPN name (empty string)" end
     if #name > 255 then return nil, "invalid ALPN name (length > 255)" end
@@ -96,13 +96,13 @@ local function encodealpn(value)
 end
 
 local function decodealpn(wire)
-  local names, at = {}, 1
+  local list, at = {}, 1
   while at <= #wire do
     local n = wire:byte(at)
-    names[#names + 1] = wire:sub(at + 1, at + n)
+    list[#list + 1] = wire:sub(at + 1, at + n)
     at = at + n + 1
   end
-  return names
+  return list
 end
 
 -- The list is read again at each handshake, so that the program may change it.
@@ -162,6 +162,14 @@ end
 local function simple(setter)
   return function(ctx, value)
     if not value then return true end
+    return setter(ctx, value)
+  end
+end
+
+-- The same for a name or an array of names.
+local function names(setter)
+  return function(ctx, value)
+    if not value then return true end
     return setter(ctx, spread(value))
   end
 end
@@ -183,9 +191,9 @@ M.rows = {
   { name = "ciphers", type = "string", apply = simple(context.setcipher),
     text = "ciphers of TLS 1.2 and older, OpenSSL's cipher list" },
   { name = "ciphersuites", type = "string", apply = simple(context.setciphersuites), text = "ciphers of TLS 1.3" },
-  { name = "verify", type = "string|array", apply = simple(context.setverify),
+  { name = "verify", type = "string|array", apply = names(context.setverify),
     text = "none, peer, client_once, fail_if_no_peer_cert" },
-  { name = "options", type = "string|array", apply = simple(context.setoptions),
+  { name = "options", type = "string|array", apply = names(context.setoptions),
     text = "OpenSSL's SSL_OP_ options in lower case, as in ssl.config.options" },
   { name = "depth", type = "number", apply = simple(context.setdepth),
     text = "most intermediate certificates in a peer's chain" },
@@ -204,7 +212,7 @@ M.rows = {
     end },
   { name = "curve", type = "string", of = "curveslist", text = "the one group for the key exchange" },
   { name = "verifyext", type = "string|array", text = "lsec_continue, lsec_ignore_purpose, crl_check, crl_check_chain",
-    apply = simple(function(ctx, ...)
+    apply = names(function(ctx, ...)
       if select("#", ...) == 0 then return true end
       return ctx:setverifyext(...)
     end) },
@@ -232,6 +240,14 @@ M.rows = {
       end
       return true
     end },
+  { name = "readahead", type = "boolean",
+    text = "false: never take more from the socket than the record at hand, for going on without TLS afterwards",
+    apply = function(ctx, value)
+      if value == nil then return true end
+      return context.setreadahead(ctx, value)
+    end },
+  { name = "maxreceive", type = "number", apply = simple(context.setmaxreceive),
+    text = "most bytes that one receive of a line or of everything may gather" },
   { name = "servername", type = "string", apply = setservername,
     text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
   { name = "verifyname", type = "string|boolean", of = "servername",

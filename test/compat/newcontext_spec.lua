@@ -83,6 +83,8 @@ describe("compat newcontext mode", function()
 end)
 
 describe("compat newcontext certificate and key", function()
+  before_each(T.clear)
+
   it("take a chain, a lone certificate and a lone key", function()
     accepted(server { certificate = cert "chainA", key = cert "chainAkey" })
     accepted(server { key = NONE })
@@ -136,6 +138,8 @@ describe("compat newcontext certificate and key", function()
 end)
 
 describe("compat newcontext password", function()
+  before_each(T.clear)
+
   local function encrypted(password, name)
     return server { key = cert(name or "serverAkey-encrypted"), password = password }
   end
@@ -157,6 +161,7 @@ describe("compat newcontext password", function()
 
   it("is refused with 'bad decrypt' when wrong", function()
     T.begins(encrypted "wrong", nil, "error loading private key (bad decrypt)")
+    T.clear()
     T.begins(encrypted(function() return "wrong" end), nil, "error loading private key (bad decrypt)")
   end)
 
@@ -231,6 +236,8 @@ describe("compat newcontext certificates", function()
 end)
 
 describe("compat newcontext cafile and capath", function()
+  before_each(T.clear)
+
   it("take a file, a directory, both", function()
     accepted(client { cafile = cert "rootA" })
     accepted(client { capath = cert "capath" })
@@ -252,6 +259,8 @@ describe("compat newcontext cafile and capath", function()
 end)
 
 describe("compat newcontext ciphers", function()
+  before_each(T.clear)
+
   it("take a list, unknown members beside a known one", function()
     accepted(client { ciphers = "HIGH" })
     accepted(client { ciphers = "nosuchcipher:ECDHE-RSA-AES128-GCM-SHA256" })

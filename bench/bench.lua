@@ -1,0 +1,512 @@
+-- One measurement: one library, one workload, in a process of its own. The other side of every connection is the C
+-- program peer, which this process starts, so that os.clock() is the library's CPU time and nothing else.
+--
+--   lua bench/bench.lua ours|luasec|cqueues|floor WORKLOAD SIZE N [RECORD]    prints R key=value ...
+--   lua bench/bench.lua LIBRARY which                                        prints where the library came from
+--   lua bench/bench.lua LIBRARY check                                        compares bodies with the peer's sums
+--
+-- A line "A reason" instead says that the library, or what the workload needs of it, is absent. LUA_PATH and LUA_CPATH
+-- decide which `ssl` is found; CERTS, BENCH_CA and BENCH_PEER name the test PKI, the CA files and the peer.
+
+local libname, workload = arg[1], arg[2]
+local size, count, record = tonumber(arg[3]) or 0, tonumber(arg[4]) or 1, tonumber(arg[5])
+
+local RECORD = 16384
+local LOOP_SECONDS = 0.5 -- CPU that an open-ended loop may take; raw.c has the same
+local COPIES = 16 -- of the CA file
+
+local certs = os.getenv("CERTS") or "build/certs"
+local ca = os.getenv("BENCH_CA") or "build/bench/ca"
+local peerpath = os.getenv("BENCH_PEER") or "build/bench/peer"
+local clock = os.clock
+
+local function absent(reason)
+  print("A " .. reason)
+  os.exit(0)
+end
+
+local function try(name)
+  local ok, module = pcall(require, name)
+  if not ok then absent("no module " .. name) end
+  return module
+end
+
+local function cafile(i) return ("%s/ca-%d.pem"):format(ca, i) end
+
+--- A file mapped into this process, which is proof of what was loaded.
+local function mapped(pattern)
+  for line in io.lines("/proc/self/maps") do
+    local path = line:match("(/%S+)$")
+    if path and path:find(pattern) then return path end
+  end
+  return "unknown"
+end
+
+--- VmRSS or VmHWM in KiB.
+local function memory(key)
+  for line in io.lines("/proc/self/status") do
+    local value = line:match("^" .. key .. ":%s*(%d+)")
+    if value then return tonumber(value) end
+  end
+  return 0
+end
+
+local function collect()
+  collectgarbage()
+  collectgarbage()
+end
+
+-- ---- one adapter a library ----
+-- context(server) connect(port, ctx, session) listen() accept(listener, ctx) methods(conn) -> send, receive
+-- close(conn); and where the library can: session(conn) parse(cafile) connectown(port, cafile) idle(conn)
+
+local adapters = {}
+
+--- LuaSec and whatever has its API.
+local function luasec(ssl, socket)
+  local A = { version = "ssl " .. ssl._VERSION, file = mapped("/ssl%.so$") }
+
+  function A.context(server)
+    local cfg = { mode = "client", protocol = "tlsv1_3", verify = "none" }
+    if server then
+      cfg = { mode = "server", protocol = "tlsv1_3", verify = "none", certificate = certs .. "/serverA.pem",
+        key = certs .. "/serverAkey.pem" }
+    end
+    return assert(ssl.newcontext(cfg))
+  end
+
+  local function tcp(port)
+    local sock = socket.tcp()
+    assert(sock:connect("127.0.0.1", port))
+    return sock
+  end
+  A.tcp = tcp
+
+  function A.connect(port, ctx, session)
+    local conn = assert(ssl.wrap(tcp(port), ctx))
+    if session then assert(conn:setsession(session)) end
+    assert(conn:dohandshake())
+    return conn
+  end
+
+  local function authority(path) return { mode = "client", protocol = "tlsv1_3", verify = "peer", cafile = path } end
+  function A.parse(path) return assert(ssl.newcontext(authority(path))) end
+  function A.connectown(port, path) return A.connect(port, authority(path)) end
+
+  function A.listen()
+    local listener = assert(socket.bind("127.0.0.1", 0, 128))
+    local _, port = listener:getsockname()
+    return listener, port
+  end
+
+  function A.accept(listener, ctx)
+    local conn = assert(ssl.wrap(assert(listener:accept()), ctx))
+    assert(conn:dohandshake())
+    return conn
+  end
+
+  function A.methods(conn) return conn.send, conn.receive end
+  function A.close(conn) conn:close() end
+
+  function A.idle(conn)
+    conn:settimeout(0)
+    local _, err = conn:receive(1)
+    assert(err == "wantread", err)
+  end
+  return A
+end
+
+function adapters.ours()
+  local ssl, socket = try("ssl"), try("socket")
+  local A = luasec(ssl, socket)
+  local probe = assert(ssl.wrap(A.tcp(socket.bind and select(2, A.listen())), A.context(false)))
+  if probe.getsession and probe.setsession then
+    function A.session(conn) return assert(conn:getsession()) end
+  end
+  probe:close()
+  return A
+end
+
+function adapters.luasec()
+  local ssl, socket = try("ssl"), try("socket")
+  if not (ssl._COPYRIGHT or ""):find("LuaSec %d") then absent("the system's ssl is not LuaSec") end
+  local A = luasec(ssl, socket)
+  A.nosession = true -- its only client handshake is the full one
+  return A
+end
+
+function adapters.cqueues()
+  local cqueues, socket = try("cqueues"), try("cqueues.socket")
+  local context, x509 = try("openssl.ssl.context"), try("openssl.x509")
+  local pkey, store = try("openssl.pkey"), try("openssl.x509.store")
+  local A = { version = "cqueues " .. tostring(cqueues.VERSION), file = mapped("/_openssl%.so$"), cqueues = cqueues }
+
+  local function read(name)
+    local f = assert(io.open(certs .. "/" .. name))
+    local text = f:read("*a")
+    f:close()
+    return text
+  end
+
+  function A.context(server)
+    local ctx = context.new("TLS", server)
+    if server then
+      ctx:setCertificate(x509.new(read("serverA.pem")))
+      ctx:setPrivateKey(pkey.new(read("serverAkey.pem")))
+    end
+    ctx:setVerify(context.VERIFY_NONE)
+    return ctx
+  end
+
+  function A.parse(path)
+    local ctx = context.new("TLS", false)
+    ctx:setStore(store.new():add(path))
+    return ctx
+  end
+
+  local function prepare(sock, ctx)
+    sock:setmode("bf", "bn")
+    sock:setbufsiz(RECORD * 2, RECORD)
+    assert(sock:starttls(ctx))
+    return sock
+  end
+
+  function A.tcp(port)
+    local sock = assert(socket.connect("127.0.0.1", port))
+    assert(sock:connect())
+    return sock
+  end
+
+  function A.connect(port, ctx) return prepare(A.tcp(port), ctx) end
+
+  function A.listen()
+    local listener = assert(socket.listen("127.0.0.1", 0))
+    assert(listener:listen())
+    local _, _, port = listener:localname()
+    return listener, port
+  end
+
+  function A.accept(listener, ctx) return prepare(assert(listener:accept()), ctx) end
+  function A.methods(conn) return conn.write, conn.read end
+
+  function A.close(conn)
+    conn:shutdown("w")
+    conn:close()
+  end
+
+  function A.idle(conn) conn:read(-1) end
+  A.idle = nil -- its read waits
+  return A
+end
+
+-- ---- the peer ----
+
+local peer, port
+
+local function spawn(...)
+  peer = assert(io.popen("exec " .. peerpath .. " " .. table.concat({ ... }, " "), "r"))
+  if select(1, ...) == "serve" then
+    port = tonumber((peer:read("*l") or ""):match("port (%d+)"))
+    if not port then error("the peer did not start") end
+  end
+end
+
+--- The peer's last words.
+local function ending()
+  if not peer then return "" end
+  local line = peer:read("*l") or ""
+  peer:close()
+  return line
+end
+
+local function random_string(n)
+  local out, byte, char = {}, math.random, string.char
+  for i = 1, math.min(n, 4096) do out[i] = char(byte(0, 255)) end
+  local block = table.concat(out)
+  return (block:rep(math.ceil(n / #block))):sub(1, n)
+end
+
+-- ---- figures ----
+
+local cpu, wall, rss = 0, 0, 0
+local gettime
+
+local function start()
+  collect()
+  wall, cpu = gettime(), clock()
+end
+
+local function stop() cpu, wall = clock() - cpu, gettime() - wall end
+
+local function time_left() return clock() - cpu < LOOP_SECONDS end
+
+local function report()
+  local hwm = memory("VmHWM")
+  print(("R lib=%s wl=%s cpu=%.6f wall=%.6f n=%d bytes=%.0f hwm=%d rss=%d peer=%s"):format(libname, workload, cpu, wall,
+    count, size * count, hwm, rss, ending()))
+end
+
+-- ---- workloads ----
+
+local W = {}
+
+function W.send(A)
+  spawn("serve", "sink")
+  local conn = A.connect(port, A.context(false))
+  local send, data = A.methods(conn), random_string(size)
+  start()
+  for _ = 1, count do send(conn, data) end
+  stop()
+  A.close(conn)
+end
+
+local function connect_source(A, line)
+  spawn("serve", "source", ("%.0f"):format(size * count), record or RECORD, line)
+  return A.connect(port, A.context(false))
+end
+
+function W.recv(A)
+  local conn = connect_source(A, 0)
+  local _, receive = A.methods(conn)
+  start()
+  for _ = 1, count do
+    if #receive(conn, size) ~= size then error("a block of the wrong length") end
+  end
+  stop()
+  A.close(conn)
+end
+
+function W.line(A)
+  local conn = connect_source(A, size)
+  local _, receive = A.methods(conn)
+  local len = size - 1
+  start()
+  for _ = 1, count do
+    if #receive(conn, "*l") ~= len then error("a line of the wrong length") end
+  end
+  stop()
+  A.close(conn)
+end
+
+function W.all(A)
+  local conn = connect_source(A, 0)
+  local _, receive = A.methods(conn)
+  start()
+  local data = receive(conn, "*a")
+  stop()
+  if #data ~= size * count then error("a body of the wrong length") end
+  A.close(conn)
+end
+
+function W.ping(A)
+  spawn("serve", "echo", size)
+  local conn = A.connect(port, A.context(false))
+  local send, receive = A.methods(conn)
+  local data = random_string(size)
+  start()
+  for _ = 1, count do
+    send(conn, data)
+    if #receive(conn, size) ~= size then error("an echo of the wrong length") end
+  end
+  stop()
+  A.close(conn)
+end
+
+function W.client(A)
+  local ctx = A.context(false)
+  spawn("serve", "hs")
+  for i = 0, count do -- the first warms up
+    if i == 1 then start() end
+    A.close(A.connect(port, ctx))
+  end
+  stop()
+  A.tcp(port):close()
+end
+
+function W.resumed(A)
+  if not (A.session or A.nosession) then absent("no client sessions") end
+  local ctx = A.context(false)
+  local session
+  spawn("serve", "resumed")
+  for i = 0, count do
+    if i == 1 then start() end
+    local conn = A.connect(port, ctx, session)
+    local _, receive = A.methods(conn)
+    receive(conn, 1)
+    if A.session then session = A.session(conn) end
+    A.close(conn)
+  end
+  stop()
+  A.tcp(port):close()
+end
+
+--- A context for each connection, from settings that name a CA file, and the chain verified.
+function W.ctxconn(A)
+  if not A.connectown then absent("no settings with a CA file at wrap") end
+  spawn("serve", "hs")
+  A.close(A.connectown(port, cafile(0)))
+  start()
+  local i = 0
+  while i < count and time_left() do
+    A.close(A.connectown(port, cafile(0)))
+    i = i + 1
+  end
+  collect()
+  stop()
+  count = i
+  A.tcp(port):close()
+end
+
+local function serve(A, what)
+  local ctx = A.context(true)
+  local listener, at = A.listen()
+  spawn("call", what, at, count + 1)
+  for i = 0, count do
+    if i == 1 then start() end
+    A.close(A.accept(listener, ctx))
+  end
+  stop()
+end
+
+function W.server(A) serve(A, "hs") end
+function W.sresumed(A) serve(A, "resumed") end
+
+--- newctx: a CA file not seen before for each context; newctx2: one seen before.
+local function contexts(A, file)
+  if not A.parse then absent("no CA file") end
+  A.context(false)
+  local kept = file == 0 and A.parse(cafile(0))
+  start()
+  local i = 0
+  while i < count and time_left() do
+    A.parse(cafile(file or i))
+    i = i + 1
+  end
+  collect()
+  stop()
+  count = i
+  return kept
+end
+
+function W.newctx(A)
+  count = math.min(count, COPIES)
+  return contexts(A, nil)
+end
+
+function W.newctx2(A) return contexts(A, 0) end
+
+function W.idle(A)
+  if not A.idle then absent("its read waits") end
+  local ctx, all = A.context(false), {}
+  spawn("serve", "hold", count)
+  start()
+  for i = 1, count do all[i] = false end
+  all[1] = A.connect(port, ctx)
+  collect()
+  local before = memory("VmRSS")
+  for i = 2, count do all[i] = A.connect(port, ctx) end
+  for i = 1, count do A.idle(all[i]) end
+  collect()
+  rss = memory("VmRSS") - before
+  stop()
+  for i = 1, count do A.close(all[i]) end
+end
+
+--- What Lua costs for one line, without a library.
+local function floor()
+  local f = require("floor")(size - 1)
+  local receive, len = f.receive, size - 1
+  local t = clock()
+  f:refill(math.floor(count * len / RECORD))
+  local refill = clock() - t
+  start()
+  for _ = 1, count do
+    if #receive(f, "*l") ~= len then error("a line of the wrong length") end
+  end
+  stop()
+  cpu = cpu - refill
+end
+
+-- ---- bodies ----
+
+local function add(sum, s)
+  local byte = string.byte
+  for i = 1, #s do sum = (sum * 31 + byte(s, i)) % 4294967296 end
+  return sum
+end
+
+local function checked(name, bytes, sum)
+  local said = ending()
+  local mine = ("bytes %.0f sum %.0f"):format(bytes, sum)
+  if said ~= mine then error(("%s: %s %s; the peer: %s"):format(name, libname, mine, said)) end
+  print(("K %s %s"):format(name, mine))
+end
+
+local TOTAL = 1000000
+
+local function check_receive(A, pattern, rec, line)
+  spawn("serve", "source", TOTAL, rec, line, "check")
+  local conn = A.connect(port, A.context(false))
+  local _, receive = A.methods(conn)
+  local bytes, sum = 0, 0
+  while bytes < TOTAL do
+    local want = type(pattern) == "number" and math.min(pattern, TOTAL - bytes) or pattern
+    local s = assert(receive(conn, want))
+    if want == "*l" then s = s .. "\n" end
+    if #s == 0 then error("an empty string") end
+    bytes, sum = bytes + #s, add(sum, s)
+  end
+  A.close(conn)
+  checked(("receive %s, records of %d, lines of %d"):format(tostring(pattern), rec, line), bytes, sum)
+end
+
+local function check_send(A, n)
+  spawn("serve", "sink", "check")
+  local conn = A.connect(port, A.context(false))
+  local send, data = A.methods(conn), random_string(n)
+  local bytes, sum = 0, 0
+  while bytes < TOTAL do
+    send(conn, data)
+    bytes, sum = bytes + n, add(sum, data)
+  end
+  A.close(conn)
+  checked(("send strings of %d"):format(n), bytes, sum)
+end
+
+local function check(A)
+  math.randomseed(1)
+  for _, n in ipairs { 1048576, 16384, 1024, 64 } do check_send(A, n) end
+  for _, n in ipairs { 65536, 8192, 1048576, 100, "*a" } do check_receive(A, n, RECORD, 0) end
+  check_receive(A, 256, 256, 0)
+  check_receive(A, "*l", RECORD, 32)
+  check_receive(A, "*l", RECORD, 200)
+  check_receive(A, "*l", 32, 32)
+end
+
+-- ---- main ----
+
+local function main(A)
+  if workload == "which" then
+    print(("L %s, %s"):format(A.version, A.file))
+  elseif workload == "check" then
+    check(A)
+  else
+    (W[workload] or error("no workload named " .. tostring(workload)))(A)
+    report()
+  end
+end
+
+gettime = try("socket").gettime
+if libname == "floor" then
+  floor()
+  report()
+else
+  local A = (adapters[libname] or error("no library named " .. tostring(libname)))()
+  if A.cqueues then
+    local loop = A.cqueues.new()
+    loop:wrap(function() main(A) end)
+    assert(loop:loop())
+  else
+    main(A)
+  end
+end

@@ -1,0 +1,317 @@
+/*
+ * receive.c: LuaSocket's receive over the single steps of connection.c: patterns, prefixes, partial results, and the
+ * buffer of plaintext that was decrypted and not yet taken. OpenSSL is not called here, but to free its buffers.
+ */
+#include "stream.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A receive that runs now. */
+typedef struct reader {
+  lua_State *L;
+  tls_connection *c;
+  tls_scratch *s;
+  tls_call call;
+  tls_deadline deadline;
+  tls_error error;
+} reader;
+
+/* ---- plaintext buffer ---- */
+
+void tls_receive_free(tls_connection *c)
+{
+  free(c->buf);
+  c->buf = NULL;
+  c->head = c->tail = 0;
+}
+
+/* A connection that waits for its peer holds no buffers: neither ours nor OpenSSL's. */
+static void release_idle(tls_connection *c)
+{
+  if (c->ssl != NULL && c->head == c->tail) {
+    free(c->buf);
+    c->buf = NULL;
+    SSL_free_buffers(c->ssl);
+  }
+}
+
+static size_t take(tls_connection *c, size_t n)
+{
+  c->head += n;
+  c->received += (double)n;
+  return n;
+}
+
+static enum tls_status read_wait(reader *r, void *p, size_t n, size_t *got)
+{
+  tls_connection *c = r->c;
+  enum tls_status status;
+  if (c->broken) {
+    tls_error_set(&r->error, TLS_KIND_CLOSED, "closed");
+    return TLS_FAILED;
+  }
+  do {
+    status = tls_step_read(c, p, n, got, &r->error);
+  } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &r->deadline));
+  return status;
+}
+
+/* At least one byte in the plaintext buffer. */
+static enum tls_status fill(reader *r)
+{
+  tls_connection *c = r->c;
+  size_t got = 0;
+  if (c->head < c->tail) {
+    return TLS_DONE;
+  }
+  if (c->buf == NULL && (c->buf = malloc(TLS_RECORD)) == NULL) {
+    return tls_stream_nomemory(&r->error);
+  }
+  c->head = c->tail = 0;
+  enum tls_status status = read_wait(r, c->buf, TLS_RECORD, &got);
+  if (status == TLS_DONE) {
+    c->tail = got;
+  }
+  return status;
+}
+
+/* Moves up to n bytes to the scratch: what the buffer has, or a whole record straight from OpenSSL. */
+static enum tls_status gather(reader *r, size_t n)
+{
+  tls_connection *c = r->c;
+  size_t got = 0;
+  if (c->head == c->tail && n >= TLS_RECORD) {
+    if (!tls_scratch_reserve(r->s, TLS_RECORD)) {
+      return tls_stream_nomemory(&r->error);
+    }
+    enum tls_status status = read_wait(r, r->s->p + r->s->len, TLS_RECORD, &got);
+    if (status == TLS_DONE) {
+      r->s->len += got;
+      c->received += (double)got;
+    }
+    return status;
+  }
+  enum tls_status status = fill(r);
+  if (status != TLS_DONE) {
+    return status;
+  }
+  size_t avail = c->tail - c->head;
+  size_t m = n < avail ? n : avail;
+  if (!tls_scratch_append(r->s, c->buf + c->head, m)) {
+    return tls_stream_nomemory(&r->error);
+  }
+  take(c, m);
+  return TLS_DONE;
+}
+
+/* ---- patterns: each leaves its bytes in the scratch, or pushes a string at once and says so ---- */
+
+/* How many bytes a line, or everything, may still grow by. */
+static size_t room(const reader *r)
+{
+  size_t max = r->c->maxreceive != 0 ? r->c->maxreceive : SIZE_MAX / 4;
+  return max > r->s->len ? max - r->s->len : 0;
+}
+
+static enum tls_status too_long(reader *r)
+{
+  tls_error *e = &r->error;
+  tls_error_set(e, TLS_KIND_CONFIG, e->buf);
+  snprintf(e->buf, sizeof e->buf, "more than the %zu bytes that maxreceive allows", r->c->maxreceive);
+  return TLS_FAILED;
+}
+
+/* n bytes, those in the scratch counted. With n = 0 something must be there to read all the same. */
+static enum tls_status receive_count(reader *r, size_t n, bool *pushed)
+{
+  tls_connection *c = r->c;
+  if (r->s->len == 0 && n <= c->tail - c->head && n > 0) {
+    lua_pushlstring(r->L, (const char *)c->buf + c->head, n);
+    take(c, n);
+    *pushed = true;
+    return TLS_DONE;
+  }
+  if (n == 0) {
+    return fill(r);
+  }
+  while (r->s->len < n) {
+    enum tls_status status = gather(r, n - r->s->len);
+    if (status != TLS_DONE) {
+      return status;
+    }
+  }
+  return TLS_DONE;
+}
+
+/* Appends without carriage returns: LuaSocket drops every one of them in a line. */
+static bool append_line(tls_scratch *s, const unsigned char *p, size_t n)
+{
+  if (!tls_scratch_reserve(s, n)) {
+    return false;
+  }
+  while (n > 0) {
+    const unsigned char *cr = memchr(p, '\r', n);
+    size_t m = cr != NULL ? (size_t)(cr - p) : n;
+    memcpy(s->p + s->len, p, m);
+    s->len += m;
+    m += cr != NULL;
+    p += m;
+    n -= m;
+  }
+  return true;
+}
+
+static enum tls_status receive_line(reader *r, bool *pushed)
+{
+  tls_connection *c = r->c;
+  for (;;) {
+    enum tls_status status = fill(r);
+    if (status != TLS_DONE) {
+      return status;
+    }
+    const unsigned char *p = c->buf + c->head;
+    size_t avail = c->tail - c->head;
+    const unsigned char *nl = memchr(p, '\n', avail);
+    size_t n = nl != NULL ? (size_t)(nl - p) : avail;
+    if (nl != NULL && r->s->len == 0 && n <= room(r) && memchr(p, '\r', n) == NULL) {
+      lua_pushlstring(r->L, (const char *)p, n);
+      take(c, n + 1);
+      *pushed = true;
+      return TLS_DONE;
+    }
+    size_t fits = n < room(r) ? n : room(r);
+    if (!append_line(r->s, p, fits)) {
+      return tls_stream_nomemory(&r->error);
+    }
+    if (fits < n) {
+      take(c, fits);
+      return too_long(r);
+    }
+    take(c, n + (nl != NULL));
+    if (nl != NULL) {
+      return TLS_DONE;
+    }
+  }
+}
+
+/* Until the peer's close_notify, which is success when anything came. */
+static enum tls_status receive_all(reader *r)
+{
+  size_t before = r->s->len;
+  enum tls_status status;
+  do {
+    size_t n = room(r);
+    /* At the limit only the end may follow. */
+    status = n > 0 ? gather(r, n) : fill(r);
+    if (n == 0 && status == TLS_DONE) {
+      return too_long(r);
+    }
+  } while (status == TLS_DONE);
+  if (status == TLS_FAILED && r->error.kind == TLS_KIND_CLOSED && r->error.sys == 0 && !r->c->broken &&
+      r->s->len > before) {
+    return TLS_DONE;
+  }
+  return status;
+}
+
+/* ---- receive ---- */
+
+enum pattern { PATTERN_LINE, PATTERN_ALL, PATTERN_COUNT };
+
+/* Argument 2: "*l" (default), "*a", or a number of bytes. Only two letters of a string count. */
+static enum pattern check_pattern(lua_State *L, size_t *count)
+{
+  int type = lua_type(L, 2);
+  if (type == LUA_TNONE || type == LUA_TNIL) {
+    return PATTERN_LINE;
+  }
+  if (type == LUA_TSTRING) {
+    const char *s = lua_tostring(L, 2);
+    if (s[0] == '*' && (s[1] == 'l' || s[1] == 'a')) {
+      return s[1] == 'l' ? PATTERN_LINE : PATTERN_ALL;
+    }
+  }
+  lua_Number n = lua_tonumber(L, 2);
+  luaL_argcheck(L, lua_isnumber(L, 2) && n >= 0, 2, "invalid receive pattern");
+  *count = n >= (lua_Number)(SIZE_MAX / 4) ? SIZE_MAX / 4 : (size_t)n;
+  return PATTERN_COUNT;
+}
+
+static enum tls_status receive_pattern(reader *r, enum pattern pattern, size_t count, bool *pushed)
+{
+  switch (pattern) {
+  case PATTERN_LINE:
+    return receive_line(r, pushed);
+  case PATTERN_ALL:
+    return receive_all(r);
+  default:
+    return receive_count(r, count, pushed);
+  }
+}
+
+static void push_scratch(lua_State *L, const tls_scratch *s)
+{
+  lua_pushlstring(L, s->len > 0 ? (const char *)s->p : "", s->len);
+}
+
+static int receive_done(reader *r, enum tls_status status, bool pushed)
+{
+  lua_State *L = r->L;
+  int n = 3;
+  if (status == TLS_DONE) {
+    if (!pushed) {
+      push_scratch(L, r->s);
+    }
+    lua_pushnil(L);
+    lua_pushnil(L);
+  } else {
+    lua_pushnil(L);
+    tls_stream_failure(L, r->c, status, &r->error);
+    push_scratch(L, r->s);
+    lua_insert(L, -2);
+    n = 4;
+  }
+  tls_scratch_release(r->s);
+  return n;
+}
+
+/* conn:receive([pattern [, prefix]]): "*l" a line without its end (default), "*a" all until the peer closes, or a number
+   of bytes; what is received is put behind prefix, which counts. Returns the string, nil, nil; or nil, message, what came
+   so far, detail. "wantread" or "wantwrite": the timeout is over. LuaSocket's tcp:receive, SSL_read(3). */
+int tls_receive(lua_State *L)
+{
+  reader r;
+  size_t count = 0, nprefix = 0;
+  bool pushed = false;
+  r.L = L;
+  r.c = tls_self(L, &tls_connection_type);
+  enum pattern pattern = check_pattern(L, &count);
+  const char *prefix = luaL_optlstring(L, 3, "", &nprefix);
+  if (pattern == PATTERN_COUNT && nprefix > 0 && nprefix >= count) {
+    lua_settop(L, 3);
+    lua_pushnil(L);
+    lua_pushnil(L);
+    return 3;
+  }
+  r.s = tls_scratch_take(L);
+  r.deadline.started = false;
+  enum tls_status status = tls_stream_enter(r.c, &r.call, L, &r.error);
+  bool entered = status == TLS_DONE;
+  if (entered && nprefix > 0 && !tls_scratch_append(r.s, prefix, nprefix)) {
+    status = tls_stream_nomemory(&r.error);
+  } else if (entered) {
+    status = receive_pattern(&r, pattern, count, &pushed);
+  } else if (nprefix > 0) {
+    tls_scratch_append(r.s, prefix, nprefix);
+  }
+  if (entered) {
+    tls_leave(r.c);
+    if (status == TLS_WANT_READ) {
+      release_idle(r.c);
+    }
+  }
+  return receive_done(&r, status, pushed);
+}

@@ -1,0 +1,123 @@
+/*
+ * send.c: LuaSocket's send over the single steps of connection.c: ranges, partial results, and what is kept of a record
+ * that the socket did not take.
+ */
+#include "stream.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* After "wantwrite" OpenSSL holds the record that the socket did not take and insists on being offered the same bytes again.
+   They are kept here, so that the program may come back with fewer of them: `ahead` counts what it has yet to offer of
+   what is on the wire already. */
+static void keep_unsent(tls_connection *c, const unsigned char *p, size_t n)
+{
+  n = n < TLS_RECORD ? n : TLS_RECORD;
+  if (c->unsent == NULL && n > 0 && c->ssl != NULL && (c->unsent = malloc(n)) != NULL) {
+    memcpy(c->unsent, p, n);
+    c->nunsent = n;
+  }
+}
+
+void tls_send_free(tls_connection *c)
+{
+  if (c->unsent != NULL) {
+    OPENSSL_cleanse(c->unsent, c->nunsent);
+    free(c->unsent);
+    c->unsent = NULL;
+  }
+}
+
+/* One step of sending p[0..n); *done grows by what counts as sent. */
+static enum tls_status send_step(tls_connection *c, const unsigned char *p, size_t n, size_t *done, tls_error *e)
+{
+  size_t put = 0;
+  if (c->unsent != NULL) {
+    enum tls_status status = tls_step_write(c, c->unsent, c->nunsent, &put, e);
+    if (status == TLS_DONE) {
+      tls_send_free(c);
+      c->ahead += put;
+    }
+    return status;
+  }
+  if (c->ahead > 0) {
+    put = c->ahead < n ? c->ahead : n;
+    c->ahead -= put;
+    *done += put;
+    return TLS_DONE;
+  }
+  enum tls_status status = tls_step_write(c, p, n, &put, e);
+  if (status == TLS_DONE) {
+    *done += put;
+  }
+  return status;
+}
+
+static enum tls_status send_range(tls_connection *c, const unsigned char *p, size_t n, size_t *done, tls_error *e)
+{
+  tls_deadline deadline = {false, 0};
+  enum tls_status status = TLS_DONE;
+  if (c->broken) {
+    tls_error_set(e, TLS_KIND_CLOSED, "closed");
+    return TLS_FAILED;
+  }
+  while (*done < n) {
+    status = send_step(c, p + *done, n - *done, done, e);
+    if (status == TLS_FAILED) {
+      return status;
+    }
+    if (status != TLS_DONE && !tls_wait(c, status, &deadline)) {
+      keep_unsent(c, p + *done, n - *done);
+      return status;
+    }
+  }
+  return TLS_DONE;
+}
+
+/* An index of LuaSocket's send: negative from the end, cut to the string. */
+static lua_Number check_index(lua_State *L, int arg, lua_Number def, size_t len)
+{
+  lua_Number i = luaL_optnumber(L, arg, def);
+  luaL_argcheck(L, i == i, arg, "not a number");
+  if (i > -9e15 && i < 9e15) {
+    i = (lua_Number)(int64_t)i;
+  }
+  return i < 0 ? i + (lua_Number)len + 1 : i;
+}
+
+/* conn:send(data [, i [, j]]): sends data:sub(i, j). Returns the index of the last byte sent, nil, nil; or nil, message,
+   the index of the last byte sent, detail: call again from the next one. LuaSocket's tcp:send, SSL_write(3). */
+int tls_send(lua_State *L)
+{
+  tls_connection *c = tls_self(L, &tls_connection_type);
+  size_t len, done = 0;
+  const unsigned char *data = (const unsigned char *)luaL_checklstring(L, 2, &len);
+  lua_Number i = check_index(L, 3, 1, len);
+  lua_Number j = check_index(L, 4, -1, len);
+  tls_call call;
+  tls_error e;
+  enum tls_status status = TLS_DONE;
+  i = i < 1 ? 1 : i;
+  j = j > (lua_Number)len ? (lua_Number)len : j;
+  if (i <= j) {
+    status = tls_stream_enter(c, &call, L, &e);
+    if (status == TLS_DONE) {
+      status = send_range(c, data + (size_t)i - 1, (size_t)(j - i) + 1, &done, &e);
+      c->sent += (double)done;
+      tls_leave(c);
+    }
+  }
+  lua_Number last = i - 1 + (lua_Number)done;
+  if (status == TLS_DONE) {
+    lua_pushnumber(L, last);
+    lua_pushnil(L);
+    lua_pushnil(L);
+    return 3;
+  }
+  lua_pushnil(L);
+  tls_stream_failure(L, c, status, &e);
+  lua_pushnumber(L, last);
+  lua_insert(L, -2);
+  return 4;
+}

@@ -1,0 +1,44 @@
+/*
+ * stream.h: what send.c, receive.c and stream.c, the three files of a connection's byte streams, share.
+ */
+#ifndef TLS_STREAM_H
+#define TLS_STREAM_H
+
+#include "tls.h"
+
+#define TLS_RECORD 16384 /* most plaintext in one TLS record, RFC 8446 section 5.1 */
+
+/* ---- scratch.c ---- */
+
+/* Bytes that one receive gathers before they become a Lua string. In malloc's memory, not Lua's: growth by realloc moves
+   no Lua string about, and in a userdata, so that a Lua error on the way frees it. One is shared by the calls of a state. */
+typedef struct tls_scratch {
+  unsigned char *p;
+  size_t len, cap;
+  bool busy;
+} tls_scratch;
+
+void tls_scratch_open(lua_State *L); /* once a state; pushes the one that its calls share */
+/* An empty one for a call whose second upvalue is the shared one; a fresh one (left on the stack) when a receive whose
+   callback runs this call has that. */
+tls_scratch *tls_scratch_take(lua_State *L);
+void tls_scratch_release(tls_scratch *s);
+bool tls_scratch_reserve(tls_scratch *s, size_t n); /* room for n more bytes; false when memory is short */
+bool tls_scratch_append(tls_scratch *s, const void *p, size_t n);
+
+/* ---- stream.c ---- */
+
+/* Begins a send or receive: TLS_FAILED, and e says why, when the connection is not connected or busy. */
+enum tls_status tls_stream_enter(tls_connection *c, tls_call *call, lua_State *L, tls_error *e);
+/* Pushes message and detail, and keeps the detail of a real failure for lasterror. */
+void tls_stream_failure(lua_State *L, const tls_connection *c, enum tls_status status, const tls_error *e);
+enum tls_status tls_stream_nomemory(tls_error *e);
+
+/* ---- send.c, receive.c: methods with the upvalues metatable, shared scratch ---- */
+
+int tls_send(lua_State *L);
+int tls_receive(lua_State *L);
+void tls_send_free(tls_connection *c);    /* what send keeps on a connection */
+void tls_receive_free(tls_connection *c); /* what receive keeps on it */
+
+#endif
