@@ -33,11 +33,15 @@ end
 
 local function cafile(i) return ("%s/ca-%d.pem"):format(ca, i) end
 
---- A file mapped into this process, which is proof of what was loaded.
-local function mapped(pattern)
-  for line in io.lines("/proc/self/maps") do
-    local path = line:match("(/%S+)$")
-    if path and path:find(pattern) then return path end
+--- The file that require takes a C module from.
+local function found(name)
+  for template in package.cpath:gmatch("[^;]+") do
+    local path = template:gsub("%?", name)
+    local f = io.open(path, "rb")
+    if f then
+      f:close()
+      return path
+    end
   end
   return "unknown"
 end
@@ -64,7 +68,7 @@ local adapters = {}
 
 --- LuaSec and whatever has its API.
 local function luasec(ssl, socket)
-  local A = { version = "ssl " .. ssl._VERSION, file = mapped("/ssl%.so$") }
+  local A = { version = "ssl " .. ssl._VERSION, file = found("ssl") }
 
   function A.context(server)
     local cfg = { mode = "client", protocol = "tlsv1_3", verify = "none" }
@@ -119,7 +123,7 @@ end
 function adapters.ours()
   local ssl, socket = try("ssl"), try("socket")
   local A = luasec(ssl, socket)
-  local probe = assert(ssl.wrap(A.tcp(socket.bind and select(2, A.listen())), A.context(false)))
+  local probe = require("ssl.core").create(A.context(false))
   if probe.getsession and probe.setsession then
     function A.session(conn) return assert(conn:getsession()) end
   end
@@ -139,7 +143,7 @@ function adapters.cqueues()
   local cqueues, socket = try("cqueues"), try("cqueues.socket")
   local context, x509 = try("openssl.ssl.context"), try("openssl.x509")
   local pkey, store = try("openssl.pkey"), try("openssl.x509.store")
-  local A = { version = "cqueues " .. tostring(cqueues.VERSION), file = mapped("/_openssl%.so$"), cqueues = cqueues }
+  local A = { version = "cqueues " .. tostring(cqueues.VERSION), file = found("_openssl"), cqueues = cqueues }
 
   local function read(name)
     local f = assert(io.open(certs .. "/" .. name))
@@ -193,9 +197,6 @@ function adapters.cqueues()
     conn:shutdown("w")
     conn:close()
   end
-
-  function A.idle(conn) conn:read(-1) end
-  A.idle = nil -- its read waits
   return A
 end
 

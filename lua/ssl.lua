@@ -52,13 +52,13 @@ end
 -- @treturn[2] table detail
 -- @raise cfg is neither settings nor context; sock has no descriptor to give
 function M.wrap(sock, cfg)
-  local ctx, message, detail = cfg, nil, nil
+  local ctx = cfg
   if type(cfg) == "table" then
+    local message, detail
     ctx, message, detail = M.newcontext(cfg)
     if not ctx then return nil, message, detail end
   end
-  local conn
-  conn, message, detail = core.create(ctx)
+  local conn, message, detail = core.create(ctx)
   if not conn then return nil, message, detail end
   local fd = checksocket(sock)
   sock:setfd(core.SOCKET_INVALID)

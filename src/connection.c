@@ -472,6 +472,8 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_verify_methods);
     tls_addmethods(L, tls_inspect_methods);
   }
+  luaopen_ssl_x509(L);
+  lua_pop(L, 1);
   lua_newtable(L);
   tls_setfuncs(L, functions, 0);
   lua_pushinteger(L, -1);

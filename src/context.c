@@ -96,7 +96,7 @@ static int create(lua_State *L)
   return 1;
 }
 
-/* __gc and __close. Connections made from the context keep working; they lose its Lua callbacks. */
+/* __gc and __close. Connections made from the context keep working, its Lua callbacks included. */
 static int close_context(lua_State *L)
 {
   tls_context *ctx = tls_self(L, &tls_context_type);
@@ -170,13 +170,22 @@ static int setmode(lua_State *L)
   return answer(L, 1, NULL);
 }
 
+/* Tried on a connection first: a list without any cipher would else empty the context's. */
+static int set_ciphers(SSL_CTX *ctx, const char *list)
+{
+  SSL *ssl = SSL_new(ctx);
+  int ok = ssl != NULL && SSL_set_cipher_list(ssl, list) == 1;
+  SSL_free(ssl);
+  return ok && SSL_CTX_set_cipher_list(ctx, list) == 1;
+}
+
 /* setcipher(ctx, list): TLS 1.2 and older, openssl-ciphers(1). SSL_CTX_set_cipher_list(3). */
 static int setcipher(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
   const char *list = tls_checkname(L, 2);
   tls_error_clear();
-  return answer(L, SSL_CTX_set_cipher_list(ctx->ctx, list), "error setting cipher list");
+  return answer(L, set_ciphers(ctx->ctx, list), "error setting cipher list");
 }
 
 /* setciphersuites(ctx, list): TLS 1.3. SSL_CTX_set_ciphersuites(3). */
@@ -361,26 +370,6 @@ static int setpskhint(lua_State *L)
   return answer(L, SSL_CTX_use_psk_identity_hint(ctx->ctx, hint), "error setting PSK hint");
 }
 
-/* setdane(ctx, ...): lets connections use conn:setdane; flag "no_ee_namechecks". Returns a boolean alone.
-   SSL_CTX_dane_enable(3). */
-static int setdane(lua_State *L)
-{
-  static const char *const names[] = {"no_ee_namechecks", NULL};
-  tls_context *ctx = tls_checkcontext(L, 1);
-  int n = lua_gettop(L);
-  for (int i = 2; i <= n; i++) {
-    luaL_checkoption(L, i, NULL, names);
-  }
-  tls_error_clear();
-  int ok = SSL_CTX_dane_enable(ctx->ctx) > 0;
-  if (ok && n >= 2) {
-    SSL_CTX_dane_set_flags(ctx->ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
-  }
-  tls_error_clear();
-  lua_pushboolean(L, ok);
-  return 1;
-}
-
 /* setservername(ctx, name): what each client connection of the context sends as SNI. SSL_set_tlsext_host_name(3). */
 static int setservername(lua_State *L)
 {
@@ -463,7 +452,6 @@ static const luaL_Reg functions[] = {
   {"setserverpskcb", setserverpskcb},
   {"setclientpskcb", setclientpskcb},
   {"setpskhint", setpskhint},
-  {"setdane", setdane},
   {"setservername", setservername},
   {"setreadahead", setreadahead},
   {"setmaxreceive", setmaxreceive},

@@ -105,7 +105,7 @@ size_t tls_checksize(lua_State *L, int arg)
 void tls_getslot(lua_State *L, int object, enum tls_slot slot)
 {
   tls_getuservalue(L, object);
-  lua_rawgeti(L, -1, slot);
+  lua_rawgeti(L, -1, (int)slot);
   lua_remove(L, -2);
 }
 
@@ -114,7 +114,7 @@ void tls_setslot(lua_State *L, int object, enum tls_slot slot)
   object = lua_absindex(L, object);
   tls_getuservalue(L, object);
   lua_insert(L, -2);
-  lua_rawseti(L, -2, slot);
+  lua_rawseti(L, -2, (int)slot);
   lua_pop(L, 1);
 }
 

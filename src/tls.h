@@ -270,6 +270,7 @@ int tls_inspect_cipher(lua_State *L);      /* ssl.core.info */
 /* Pushes a certificate object that owns `cert` (a reference of its own). cert must not be NULL. When memory runs out it
    frees the reference and raises. */
 void tls_pushcertificate(lua_State *L, X509 *cert);
+int luaopen_ssl_x509(lua_State *L); /* makes the type of certificates, which tls_pushcertificate needs */
 
 /* ---- credentials.c, trust.c: functions of ssl.context -------------------------------------------------------------*/
 

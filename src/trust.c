@@ -1,5 +1,5 @@
 /*
- * trust.c: what a context trusts: CA files and directories, and the name that a peer's certificate must carry. The check
+ * trust.c: what a context trusts: CA files and directories, DANE, and the name that a peer's certificate must carry. The check
  * itself, inside the handshake, is in verify.c.
  */
 #include "tls.h"
@@ -131,6 +131,26 @@ static int setverifyname(lua_State *L)
   return 1;
 }
 
+/* setdane(ctx, ...): lets connections use conn:setdane; flag "no_ee_namechecks". Returns a boolean alone.
+   SSL_CTX_dane_enable(3). */
+static int setdane(lua_State *L)
+{
+  static const char *const names[] = {"no_ee_namechecks", NULL};
+  tls_context *ctx = tls_checkcontext(L, 1);
+  int n = lua_gettop(L);
+  for (int i = 2; i <= n; i++) {
+    luaL_checkoption(L, i, NULL, names);
+  }
+  tls_error_clear();
+  int ok = SSL_CTX_dane_enable(ctx->ctx) > 0;
+  if (ok && n >= 2) {
+    SSL_CTX_dane_set_flags(ctx->ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+  }
+  tls_error_clear();
+  lua_pushboolean(L, ok);
+  return 1;
+}
+
 /* isip(text): is it an IPv4 or IPv6 literal? a2i_IPADDRESS(3). */
 static int isip(lua_State *L)
 {
@@ -156,6 +176,7 @@ static int defaultlocations(lua_State *L)
 const luaL_Reg tls_trust_functions[] = {
   {"locations", locations},
   {"setverifyname", setverifyname},
+  {"setdane", setdane},
   {"isip", isip},
   {"defaultlocations", defaultlocations},
   {NULL, NULL},

@@ -207,7 +207,7 @@ static int meth_setencode(lua_State *L)
   return 1;
 }
 
-/* ---- serial number, digest, signature, dates as text -------------------------------------------*/
+/* ---- serial number, digest, signature, dates as text ------------------------------------------*/
 
 static void tohex(char *out, const unsigned char *p, size_t n, const char *digits)
 {

@@ -271,9 +271,10 @@ describe("a connection in state", function()
       getmetatable(conn).__gc(conn)
       assert.equal(-1, conn:getfd())
       if peer then getmetatable(peer).__gc(peer) end
-      assert.equal(before, support.descriptors())
+      -- Less, when something of an earlier test was not yet collected.
+      assert.is_true(support.descriptors() <= before)
       support.collect()
-      assert.equal(before, support.descriptors())
+      assert.is_true(support.descriptors() <= before)
     end)
   end
 
@@ -500,7 +501,7 @@ describe("ssl.wrap", function()
     raises("bad argument #1 to 'wrap'", ssl.wrap, { getfd = function() return "x" end, setfd = print }, ctx)
     raises("bad argument #1 to 'wrap'", ssl.wrap, { getfd = function() return 3 end }, ctx)
     support.collect()
-    assert.equal(before, support.descriptors())
+    assert.is_true(support.descriptors() <= before)
     assert.equal("still", support.transfer(c, s, "still"))
     c:close()
     s:close()

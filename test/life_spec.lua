@@ -383,7 +383,7 @@ describe("collection", function()
       for _ = 1, 50 do support.wrapped() end
     end)()
     support.collect()
-    assert.equal(before, support.descriptors())
+    assert.is_true(support.descriptors() <= before)
   end)
 
   it("keeps up with connections that are dropped without close", function()

@@ -4,19 +4,7 @@ local S = require "support"
 local socket = require "socket"
 local ssl = S.ssl
 
--- Runs a chunk in a fresh interpreter; its output without the last newline.
-local function fresh(chunk, env)
-  local lua = os.getenv("LUA") or "lua"
-  local file = os.tmpname()
-  local f = assert(io.open(file, "w"))
-  f:write(chunk)
-  f:close()
-  local p = assert(io.popen((env or "") .. " " .. lua .. " " .. file .. " 2>&1", "r"))
-  local out = p:read("*a")
-  p:close()
-  os.remove(file)
-  return (out:gsub("\n$", ""))
-end
+local fresh = S.fresh
 
 describe("the module ssl", function()
   it("has LuaSec's fields and a version that programs can read", function()

@@ -64,6 +64,9 @@ function M.tcp()
   local server = assert(listener:accept())
   listener:close()
   client:settimeout(nil)
+  -- Small answers would wait 40 ms for the other side's delayed acknowledgement.
+  client:setoption("tcp-nodelay", true)
+  server:setoption("tcp-nodelay", true)
   return client, server
 end
 
@@ -241,6 +244,20 @@ function M.transfer(from, to, data)
   return table.concat(chunks)
 end
 
+--- Runs a chunk in a fresh interpreter with the variables of `env` set ("A=1 B=2"); its output without the last newline.
+function M.fresh(chunk, env)
+  local lua = os.getenv("LUA") or "lua"
+  local file = os.tmpname()
+  local f = assert(io.open(file, "w"))
+  f:write(chunk)
+  f:close()
+  local p = assert(io.popen((env or "") .. " " .. lua .. " " .. file .. " 2>&1", "r"))
+  local out = p:read("*a")
+  p:close()
+  os.remove(file)
+  return (out:gsub("\n$", ""))
+end
+
 --- Full collections, enough to run finalizers of objects that finalizers freed.
 function M.collect()
   for _ = 1, 3 do collectgarbage() end
@@ -255,9 +272,9 @@ function M.rss()
   return tonumber(text:match("VmRSS:%s*(%d+)"))
 end
 
---- The number of open descriptors of this process (Linux).
+--- The number of open descriptors of this process but pipes (Linux): whether popen's own is counted is a race.
 function M.descriptors()
-  local p = assert(io.popen("ls /proc/" .. M.pid() .. "/fd | wc -l"))
+  local p = assert(io.popen("ls /proc/" .. M.pid() .. "/fd -l | grep -vc pipe:"))
   local n = tonumber(p:read("*l"))
   p:close()
   return n
@@ -268,6 +285,54 @@ function M.pid()
   local pid = f:read("*l"):match("^(%d+)")
   f:close()
   return pid
+end
+
+--- Runs a chunk in an interpreter of its own; what it prints, without the last newline. `before` goes in front of the
+-- command: settings of the environment, or a program that starts others.
+function M.fresh(chunk, before)
+  local interpreter = os.getenv("LUA")
+  if not interpreter then
+    local i = 0
+    while arg[i - 1] do i = i - 1 end
+    interpreter = arg[i]
+  end
+  local path = os.tmpname()
+  local f = assert(io.open(path, "w"))
+  f:write(chunk)
+  f:close()
+  local p = assert(io.popen(("%s timeout 60 %s %s 2>&1"):format(before or "", interpreter, path)))
+  local out = p:read("*a")
+  p:close()
+  os.remove(path)
+  return (out:gsub("\n$", ""))
+end
+
+--- Calls f, which must raise an error whose text has `text` in it.
+function M.raises(text, f, ...)
+  local ok, err = pcall(f, ...)
+  if ok then error("no error was raised, expected: " .. text, 2) end
+  if not tostring(err):find(text, 1, true) then error("raised " .. tostring(err) .. ", expected: " .. text, 2) end
+end
+
+--- Closes an object as __close and __gc do.
+function M.finalize(object) getmetatable(object).__gc(object) end
+
+--- A temporary file with this content; its path. The caller removes it.
+function M.tmpfile(content)
+  local path = os.tmpname()
+  local f = assert(io.open(path, "wb"))
+  f:write(content)
+  f:close()
+  return path
+end
+
+--- Handshakes a pair and closes it; the results of client and server as shake gives them.
+function M.try(clientcfg, servercfg)
+  local c, s = M.wrapped(clientcfg, servercfg)
+  local cr, sr = M.shake(c, s)
+  c:close()
+  s:close()
+  return cr, sr
 end
 
 M.unpack = table.unpack or unpack -- luacheck: ignore

@@ -59,6 +59,17 @@ end
 
 local function quote(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
 
+--- Receives on a non-blocking connection until the result is not "wantread"; returns the last results, packed.
+-- With `partial`: until the partial result is that string.
+function M.receive(conn, pattern, prefix, partial)
+  local r = { n = 3, nil, nil, prefix }
+  support.poll(function()
+    r = pack(conn:receive(pattern, r[3]))
+    return r[1] or r[3] == partial or not support.wants(r[2])
+  end, "receive")
+  return r
+end
+
 --- Runs a chunk in a fresh interpreter with the same paths, at most `seconds` (default 20).
 -- Returns what it wrote (both streams) and its exit status: 124 is the time bound, 128 + n a signal.
 function M.child(code, seconds, before)

@@ -1,0 +1,364 @@
+-- The benchmark: plain C, this library, the installed LuaSec and luaossl with cqueues on the same workloads, interleaved
+-- round by round, one table with two ratios a row, their goals and a verdict.
+--
+--   lua bench/run.lua [--scale X] [--rounds N] [--only PATTERN] [--libs ours,luasec,cqueues] [--check] [--smoke]
+--
+-- --check: exit status 1 when a row fails. --smoke: small sizes, one round, no goals; fails only when a measurement does.
+-- `make bench` sets the environment that child.lua reads.
+
+local here = arg[0]:match("^(.*)/[^/]*$") or "."
+package.path = here .. "/?.lua;" .. package.path
+
+local child = require "child"
+local rows = require "rows"
+
+local opt = { scale = 0.5, rounds = 5, only = "", libs = "ours,luasec,cqueues" }
+
+local i = 1
+while arg[i] do
+  local key = arg[i]:match("^%-%-(%a+)$")
+  if key == "check" or key == "smoke" then
+    opt[key] = true
+  elseif key and opt[key] and arg[i + 1] then
+    i = i + 1
+    opt[key] = type(opt[key]) == "number" and assert(tonumber(arg[i]), "a number is missing") or arg[i]
+  else
+    io.stderr:write("unknown option " .. arg[i] .. "; see the head of bench/run.lua\n")
+    os.exit(2)
+  end
+  i = i + 1
+end
+if opt.smoke then opt.scale, opt.rounds = 0.02, 1 end
+
+local TITLES = { ours = "ours", luasec = "LuaSec", cqueues = "cqueues" }
+local UNITS = { us = 1e6, ns = 1e9, ms = 1e3 }
+
+local libs = {}
+for name in opt.libs:gmatch("%w+") do libs[#libs + 1] = name end
+
+-- ---- measuring ----
+
+-- What stops the smoke run: bodies that differ, children that end without figures.
+local broken = {}
+
+local function complain(text)
+  broken[#broken + 1] = text
+  io.stderr:write("\n" .. text .. "\n")
+end
+
+--- How many of a row one process does.
+local function amount(row)
+  local small = opt.smoke and rows.smoke[row.id] or {}
+  if small.n then return small.n end
+  if row.fixed or row.n == 1 then return row.n end
+  return math.max(2, math.floor(row.n * opt.scale))
+end
+
+local function sized(row)
+  local small = opt.smoke and rows.smoke[row.id] or {}
+  return small.size and setmetatable({ size = small.size }, { __index = row }) or row
+end
+
+--- The other side must have seen what the row says.
+local function mismatch(row, figures)
+  if row.wl == "send" then
+    local bytes = tonumber((figures.peer or ""):match("bytes (%d+)"))
+    if bytes ~= figures.bytes then return "the peer got " .. tostring(bytes) .. " of " .. figures.bytes .. " bytes" end
+  elseif row.resumes then
+    local resumed = tonumber((figures.peer or ""):match("resumed (%d+)"))
+    if resumed ~= figures.n then return ("%s of %d resumed"):format(tostring(resumed), figures.n) end
+  end
+end
+
+--- One figure of a row by a library in the row's unit, or nil and what is in its place.
+local function sample(row, lib)
+  local figures, kind, why = child.measure(lib, sized(row), amount(row))
+  if not figures then
+    if kind == "failed" then complain(("%s, %s: %s"):format(row.name, lib, why)) end
+    return nil, kind
+  end
+  row.note[lib] = mismatch(row, figures)
+  if row.wl == "idle" then return figures.rss / figures.n end
+  if row.wl == "all" then row.memory[lib] = figures.hwm * 1024 / figures.bytes end
+  return figures.cpu / figures.n * UNITS[row.unit or "us"]
+end
+
+--- The libraries of a row, plain C and other limits first.
+local function subjects(row)
+  local list = { "raw" }
+  if row.readahead then list[#list + 1] = "rawra" end
+  if row.floor then list[#list + 1] = "floor" end
+  for _, lib in ipairs(libs) do list[#list + 1] = lib end
+  return list
+end
+
+--- One round of a row; every second one in the opposite order.
+local function round(row, number)
+  local list = subjects(row)
+  local result = {}
+  for k = 1, #list do
+    local lib = list[number % 2 == 1 and k or #list + 1 - k]
+    if row.state[lib] ~= "absent" then
+      local value, kind = sample(row, lib)
+      row.state[lib] = kind
+      result[lib] = value
+    end
+  end
+  row.rounds[#row.rounds + 1] = result
+end
+
+local function reset(row)
+  row.rounds, row.state, row.note, row.memory = {}, {}, {}, {}
+end
+
+-- ---- figures ----
+
+local function median(list)
+  if #list == 0 then return nil end
+  table.sort(list)
+  local m = math.floor((#list + 1) / 2)
+  return #list % 2 == 1 and list[m] or (list[m] + list[m + 1]) / 2
+end
+
+--- The median over the rounds of f(round), with the least and the most; nil where no round has it.
+local function over(row, f)
+  local list = {}
+  for _, result in ipairs(row.rounds) do
+    local value = f(result)
+    if value then list[#list + 1] = value end
+  end
+  return median(list), list[1], list[#list]
+end
+
+local function cost(row, lib)
+  return over(row, function(r) return r[lib] end)
+end
+
+--- LuaSec's cost over ours.
+local function ratio_a(row)
+  return over(row, function(r) return r.luasec and r.ours and r.luasec / r.ours end)
+end
+
+--- Ours over plain C's, plus what Lua itself costs where the row says so.
+local function ratio_b(row, limit)
+  return over(row, function(r)
+    local base = r[limit or "raw"]
+    if row.floor then base = base and r.floor and base + r.floor end
+    return r.ours and base and r.ours / base
+  end)
+end
+
+-- ---- verdicts ----
+
+local function goal_a(row) return row.A and row.A[child.version] end
+
+--- Why a row fails: a list, empty when it passes.
+local function faults(row)
+  local slack = 1 + (row.tolerance or rows.DEFAULT_TOLERANCE)
+  local list = {}
+  local function miss(what, value, goal)
+    list[#list + 1] = ("%s %.2f, goal %.2f"):format(what, value, goal)
+  end
+  if not cost(row, "ours") then return { row.state.ours or "not measured" } end
+  if row.note.ours then return { row.note.ours } end
+  local a, b = ratio_a(row), ratio_b(row)
+  if goal_a(row) and a and a * slack < goal_a(row) then miss("A", a, goal_a(row)) end
+  if row.B and b and b > row.B * slack then miss("B", b, row.B) end
+  local ahead = row.readahead and ratio_b(row, "rawra")
+  if ahead and ahead > row.readahead * slack then miss("against C with read-ahead", ahead, row.readahead) end
+  if row.max and cost(row, "ours") > row.max * slack then miss("ours", cost(row, "ours"), row.max) end
+  return list
+end
+
+-- ---- the table ----
+
+local function number(value)
+  if not value then return "" end
+  return value >= 1000 and ("%.0f"):format(value) or value >= 100 and ("%.0f"):format(value) or ("%.3g"):format(value)
+end
+
+local function cell(row, lib, spread)
+  local value, least, most = cost(row, lib)
+  if not value then return row.state[lib] or "-" end
+  local text = number(value)
+  if spread and least ~= most then text = ("%s (%s-%s)"):format(text, number(least), number(most)) end
+  return row.note[lib] and text .. " *" or text
+end
+
+local function ratio(value, least, most, goal, sign)
+  local text = value and ("%.2f"):format(value) or "-"
+  if value and least ~= most then text = ("%s (%.2f-%.2f)"):format(text, least, most) end
+  return text, goal and ("%s %.2f"):format(sign, goal) or "-"
+end
+
+local function verdict(row)
+  if opt.smoke then return row.note.ours or row.state.ours or "ran" end
+  local list = faults(row)
+  local text = #list == 0 and "PASS" or "FAIL: " .. table.concat(list, "; ")
+  return row.retried and text .. " (2nd try)" or text
+end
+
+local function line(row)
+  local a, a1, a2 = ratio_a(row)
+  local b, b1, b2 = ratio_b(row)
+  local atext, agoal = ratio(a, a1, a2, goal_a(row), ">=")
+  local btext, bgoal = ratio(b, b1, b2, row.B, "<=")
+  if row.max then btext, bgoal = b and btext or "-", (row.B and bgoal .. ", " or "") .. "ours <= " .. row.max end
+  local list = { row.name .. ", " .. (row.unit or "us"), cell(row, "raw") }
+  for _, lib in ipairs(libs) do list[#list + 1] = cell(row, lib, lib == "ours") end
+  for _, text in ipairs { atext, agoal, btext, bgoal, verdict(row) } do list[#list + 1] = text end
+  return list
+end
+
+local function show(lines)
+  local widths = {}
+  for _, list in ipairs(lines) do
+    for k, text in ipairs(list) do widths[k] = math.max(widths[k] or 3, #text) end
+  end
+  for n, list in ipairs(lines) do
+    local out, rule = {}, {}
+    for k, text in ipairs(list) do
+      out[k] = text .. (" "):rep(widths[k] - #text)
+      rule[k] = ("-"):rep(widths[k])
+    end
+    print("| " .. table.concat(out, " | ") .. " |")
+    if n == 1 then print("|-" .. table.concat(rule, "-|-") .. "-|") end
+  end
+end
+
+local function notes(list)
+  for _, row in ipairs(list) do
+    for lib, text in pairs(row.note) do
+      if lib ~= "ours" then print(("* %s, %s: %s"):format(row.name, TITLES[lib] or lib, text)) end
+    end
+    if row.limit then print(("%s: plain C is %s."):format(row.name, row.limit)) end
+    if row.floor and cost(row, "floor") then
+      print(("%s: B is against plain C plus Lua's own cost, %s ns a line."):format(row.name, number(cost(row, "floor"))))
+    end
+    local ahead = row.readahead and ratio_b(row, "rawra")
+    if ahead then
+      print(("%s: %.2f of plain C with read-ahead, goal <= %.2f."):format(row.name, ahead, row.readahead))
+    end
+  end
+end
+
+-- ---- the machine ----
+
+local function first(command) return (child.capture(command):match("[^\n]*")) end
+
+local function preamble()
+  local cpu = "unknown processor"
+  for text in io.lines("/proc/cpuinfo") do
+    cpu = text:match("^model name%s*:%s*(.*)") or cpu
+  end
+  print(("Lua %s (%s); %s; Linux %s; %s, %s"):format(child.version, first(child.lua .. " -v"), first("openssl version"),
+    first("uname -r"), cpu, child.pin ~= "" and "one processor" or "taskset is missing: NOT pinned, figures are rough"))
+  for _, lib in ipairs(libs) do
+    local text = child.capture(child.command(lib, "which"))
+    local what = text:match("L ([^\n]*)")
+    if not what then what = text:match("A ([^\n]*)") and "absent: " .. text:match("A ([^\n]*)") or "failed: " .. text end
+    print(("%s: %s"):format(TITLES[lib] or lib, what))
+  end
+end
+
+--- Each library's bodies against the peer's sums, and against each other's.
+local function check_bodies()
+  local reference
+  for _, lib in ipairs(libs) do
+    local text = child.capture(child.command(lib, "check"))
+    local sums = {}
+    for item in text:gmatch("K ([^\n]*)") do sums[#sums + 1] = item end
+    local all = table.concat(sums, "\n")
+    if text:match("^A ") then
+      print(("bodies, %s: absent"):format(TITLES[lib] or lib))
+    elseif #sums ~= 13 or (reference or all) ~= all then
+      complain(("bodies, %s: %s"):format(lib, text))
+    else
+      reference = all
+      print(("bodies, %s: 13 transfers equal"):format(TITLES[lib] or lib))
+    end
+  end
+end
+
+-- ---- main ----
+
+local function chosen()
+  local list, by = {}, {}
+  for _, row in ipairs(rows.list) do
+    if row.id:find(opt.only) or (row.of and row.of:find(opt.only)) then
+      reset(row)
+      by[row.id] = row
+      list[#list + 1] = row
+    end
+  end
+  return list, by
+end
+
+--- Rows that are read off another row's run.
+local function derive(list, by)
+  for _, row in ipairs(list) do
+    local from = row.of and by[row.of]
+    if from then
+      reset(row)
+      row.rounds[1] = from.memory
+      row.state = from.state
+    end
+  end
+end
+
+local function measure(list, rounds)
+  for n = 1, rounds do
+    for _, row in ipairs(list) do
+      if not row.of and not (row.once and n > 1) then
+        round(row, n)
+        io.stderr:write(".")
+      end
+    end
+  end
+  io.stderr:write("\n")
+end
+
+local function failing(list)
+  local again = {}
+  for _, row in ipairs(list) do
+    if not row.of and #faults(row) > 0 and row.state.ours ~= "absent" then
+      again[#again + 1] = row
+    end
+  end
+  return again
+end
+
+local function main()
+  local list, by = chosen()
+  preamble()
+  check_bodies()
+  measure(list, opt.rounds)
+  if not opt.smoke then
+    local again = failing(list)
+    for _, row in ipairs(again) do
+      reset(row)
+      row.retried = true
+    end
+    measure(again, opt.rounds)
+  end
+  derive(list, by)
+  local head = { "workload, CPU per operation", "plain C" }
+  for _, lib in ipairs(libs) do head[#head + 1] = TITLES[lib] or lib end
+  for _, text in ipairs { "A: LuaSec/ours", "goal", "B: ours/C", "goal", opt.smoke and "result" or "verdict" } do
+    head[#head + 1] = text
+  end
+  local lines, failed = { head }, 0
+  for _, row in ipairs(list) do
+    lines[#lines + 1] = line(row)
+    if #faults(row) > 0 then failed = failed + 1 end
+  end
+  print("")
+  show(lines)
+  print("")
+  notes(list)
+  print(("rounds %d, scale %g: median (least-most); %s"):format(opt.rounds, opt.scale, opt.smoke and "goals not judged"
+    or ("%d rows pass, %d fail"):format(#list - failed, failed)))
+  if #broken > 0 or (opt.check and failed > 0) then os.exit(1) end
+end
+
+main()
