@@ -1,7 +1,7 @@
 -- Starts the processes that measure, each pinned to one processor together with its peer, and reads what they print.
 -- Shared by run.lua, ir.lua and syscalls.lua; nothing here knows a goal.
 --
--- From the environment: LUA (interpreter), LUA_VERSION, BUILD (where our ssl.so is), BENCH (where peer and floor.so are).
+-- From the environment: LUA (interpreter), LUA_VERSION, BUILD (where our ssl.so is), BENCH (where peer and floor are).
 
 local M = {}
 

@@ -1,8 +1,8 @@
 -- The rows of the benchmark: workload, size, how many, and the goals. No measuring here.
 --
--- Goals are ratios. A: the installed LuaSec's cost divided by ours, at least this. B: our cost divided by plain C's, at
--- most this. A differs from Lua to Lua, because LuaSec's does: on 5.1 and LuaJIT its buffers are slower. Where no goal is
--- given for a Lua, ours must not lose.
+-- Goals are ratios. A: the installed LuaSec's cost divided by ours, at least this. B: our cost divided by plain C's,
+-- at most this. A differs from Lua to Lua, because LuaSec's cost does: on 5.1 and LuaJIT its buffers are slower. Where
+-- no goal is given for a Lua, ours must not lose.
 
 local M = {}
 
@@ -14,15 +14,17 @@ local function same(a) return goals(a, a, a) end
 
 local MIB, BODY = 1048576, 268435456
 
--- n is for --scale 1, some 0.3 s of CPU. unit: what the figure is in, and how many of it make a second. tolerance: how far a
--- median may miss its goal before the row fails.
+-- n is for --scale 1, some 0.3 s of CPU. unit: what the figure is in, us where nothing is said. tolerance: how far a
+-- median may miss its goal before the row fails. fixed: n whatever the scale. once: the same in every round.
 M.list = {
   { id = "send1m", name = "send, 1 MiB strings", wl = "send", size = MIB, n = 1000, A = goals(1.25, 1.25), B = 1.03 },
-  { id = "send16k", name = "send, 16 KiB", wl = "send", size = 16384, n = 80000, A = goals(1.25, 1.22, 1.22), B = 1.06 },
+  { id = "send16k", name = "send, 16 KiB", wl = "send",
+    size = 16384, n = 80000, A = goals(1.25, 1.22, 1.22), B = 1.06 },
   { id = "send1k", name = "send, 1 KiB", wl = "send", size = 1024, n = 250000, A = goals(1.15, 1.15), B = 1.14 },
   { id = "send64", name = "send, 64 B", wl = "send", size = 64, n = 300000, A = goals(1.35, 1.30), B = 1.22,
     tolerance = 0.10 },
-  { id = "recv64k", name = "receive(65536)", wl = "recv", size = 65536, n = 8000, A = goals(1.12, 1.11, 2.0), B = 1.05 },
+  { id = "recv64k", name = "receive(65536)", wl = "recv",
+    size = 65536, n = 8000, A = goals(1.12, 1.11, 2.0), B = 1.05 },
   { id = "recv8k", name = "receive(8192)", wl = "recv", size = 8192, n = 64000, A = goals(1.12, 1.07), B = 1.08 },
   { id = "recv1m", name = "receive(1 MiB)", wl = "recv", size = MIB, n = 500, A = goals(1.03, 2.2, 2.3), B = 1.20 },
   { id = "recv256", name = "receive(256), 256 B records", wl = "recv", size = 256, n = 250000, record = 256,
@@ -36,7 +38,8 @@ M.list = {
   { id = "all", name = "`*a`, 256 MiB", wl = "all", size = BODY, n = 1, unit = "ms", A = goals(0.95, 3.0, 2.3),
     tolerance = 0.10 },
   { id = "allmem", name = "`*a`, peak memory / payload", of = "all", unit = "x", max = 2.1, tolerance = 0 },
-  { id = "ping", name = "ping-pong, 64 B", wl = "ping", size = 64, n = 50000, A = goals(1.10, 1.08, 1.12), B = 1.05,
+  { id = "ping", name = "ping-pong, 64 B", wl = "ping",
+    size = 64, n = 50000, A = goals(1.10, 1.08, 1.12), B = 1.05,
     tolerance = 0.10 },
   { id = "client", name = "client handshake, full", wl = "client", n = 800, A = same(1.00), B = 1.08 },
   { id = "resumed", name = "client handshake, resumed", wl = "resumed", n = 1600, A = same(2.0), B = 1.12,
@@ -44,8 +47,8 @@ M.list = {
   { id = "server", name = "server handshake, full", wl = "server", n = 1200, A = same(1.00), B = 1.08 },
   { id = "sresumed", name = "server handshake, resumed", wl = "sresumed", n = 1600, A = same(1.00), B = 1.05,
     resumes = true },
-  { id = "newctx", name = "newcontext, 144 CAs, first", wl = "newctx", n = 16, unit = "ms", fixed = true, A = same(0.98),
-    B = 1.03 },
+  { id = "newctx", name = "newcontext, 144 CAs, first", wl = "newctx", n = 16, unit = "ms", fixed = true,
+    A = same(0.98), B = 1.03 },
   { id = "newctx2", name = "newcontext, 144 CAs, later", wl = "newctx2", n = 2000, A = same(100), B = 1.2,
     limit = "SSL_CTX_new alone" },
   { id = "ctxconn", name = "context per connection, CA file", wl = "ctxconn", n = 800, A = same(25), B = 1.5,

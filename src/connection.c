@@ -162,14 +162,6 @@ static void prepare(lua_State *L, tls_connection *c)
   }
 }
 
-/* nil, message, detail of a connection that could not be made. */
-static int refuse(lua_State *L, int n)
-{
-  lua_pushnil(L);
-  lua_replace(L, -n - 1);
-  return n;
-}
-
 /* create(context): a connection without a descriptor, or nil, message, detail. Takes luaossl's SSL_CTX* and SSL* too. The
    context lives as long as the connection. SSL_new(3). */
 static int create(lua_State *L)
@@ -178,7 +170,7 @@ static int create(lua_State *L)
   bool server = false;
   lua_settop(L, 1);
   if (ctx != NULL && ctx->ctx != NULL && ctx->mode == TLS_MODE_UNSET) {
-    return refuse(L, tls_refuse(L, "invalid mode"));
+    return tls_fail_nil(L, tls_refuse(L, "invalid mode"));
   }
   tls_nudge(L, CONNECTION_KIB);
   tls_connection *c = tls_newobject(L, &tls_connection_type, sizeof *c);
@@ -191,7 +183,7 @@ static int create(lua_State *L)
   tls_error_clear();
   c->ssl = make_ssl(L, &server);
   if (c->ssl == NULL) {
-    return refuse(L, tls_fail_queue(L, "error creating SSL object", NULL));
+    return tls_fail_nil(L, tls_fail_queue(L, "error creating SSL object", NULL));
   }
   c->state = TLS_STATE_NEW;
   c->server = server;
@@ -469,6 +461,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
   if (tls_newtype(L, &tls_connection_type, methods, meta)) {
     tls_stream_open(L);
     tls_addmethods(L, tls_wait_methods);
+    tls_addmethods(L, tls_socket_methods);
     tls_addmethods(L, tls_verify_methods);
     tls_addmethods(L, tls_inspect_methods);
   }

@@ -77,20 +77,14 @@ static int create(lua_State *L)
   const char *name = tls_checkname(L, 1);
   int version;
   if (!protocol_range(name, &version)) {
-    tls_refuse(L, "invalid protocol (%s)", name);
-    lua_pushnil(L);
-    lua_replace(L, -4);
-    return 3;
+    return tls_fail_nil(L, tls_refuse(L, "invalid protocol (%s)", name));
   }
   tls_error_clear();
   tls_nudge(L, CONTEXT_KIB);
   tls_context *ctx = tls_newobject(L, &tls_context_type, sizeof *ctx);
   ctx->ctx = SSL_CTX_new(TLS_method());
   if (ctx->ctx == NULL) {
-    tls_fail_queue(L, "error creating context", NULL);
-    lua_pushnil(L);
-    lua_replace(L, -4);
-    return 3;
+    return tls_fail_nil(L, tls_fail_queue(L, "error creating context", NULL));
   }
   set_defaults(ctx, version);
   return 1;

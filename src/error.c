@@ -326,6 +326,13 @@ const char *tls_checkname(lua_State *L, int arg)
   return lua_tostring(L, arg);
 }
 
+int tls_fail_nil(lua_State *L, int n)
+{
+  lua_pushnil(L);
+  lua_replace(L, -n - 1);
+  return n;
+}
+
 int tls_refuse(lua_State *L, const char *fmt, ...)
 {
   tls_error e;

@@ -118,6 +118,38 @@ void tls_setslot(lua_State *L, int object, enum tls_slot slot)
   lua_pop(L, 1);
 }
 
+/* ---- boxes ---- */
+
+static const tls_type box_type = {"SSL:Box"};
+
+static int box_gc(lua_State *L)
+{
+  tls_emptybox(tls_self(L, &box_type));
+  return 0;
+}
+
+tls_box *tls_newbox(lua_State *L, void (*release)(void *))
+{
+  static const luaL_Reg methods[] = {{NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", box_gc}, {NULL, NULL}};
+  tls_newtype(L, &box_type, methods, meta);
+  lua_pop(L, 1);
+  tls_box *box = tls_newobject(L, &box_type, sizeof *box);
+  box->release = release;
+  return box;
+}
+
+void tls_emptybox(tls_box *box)
+{
+  void *p = box->p;
+  box->p = NULL;
+  if (p != NULL) {
+    box->release(p);
+  }
+}
+
+/* ---- the collector ---- */
+
 void tls_nudge(lua_State *L, int kib)
 {
   if (tls_gcrunning(L)) {

@@ -145,7 +145,7 @@ static tls_store *new_entry(const char *path, const identity *id, X509_STORE *st
     free(copy);
     return NULL;
   }
-  strcpy(copy, path);
+  memcpy(copy, path, strlen(path) + 1);
   *s = (tls_store){NULL, copy, *id, store, 0};
   return s;
 }

@@ -66,6 +66,17 @@ void tls_setslot(lua_State *L, int object, enum tls_slot slot);     /* pops */
 /* Lets the collector work for `kib` KiB of C memory that it cannot see. */
 void tls_nudge(lua_State *L, int kib);
 
+/* An object of another library in the hands of Lua's collector: every lua_push* can raise when memory runs out, and can run
+   finalizers. What must live across such a call is kept in a box. */
+typedef struct tls_box {
+  void *p;
+  void (*release)(void *);
+} tls_box;
+
+/* Pushes an empty box, whose content is released by tls_emptybox or the collector. Raises when memory runs out. */
+tls_box *tls_newbox(lua_State *L, void (*release)(void *));
+void tls_emptybox(tls_box *box);
+
 /* ---- error.c: OpenSSL's queue and errno -> message and detail -----------------------------------------------------*/
 
 enum tls_kind {
@@ -124,6 +135,7 @@ void tls_error_file(tls_error *e, const char *file);                       /* na
 /* A name among the arguments. One with a NUL, which no name has, is shown and compared with "\0" in its place. */
 const char *tls_checkname(lua_State *L, int arg);
 int tls_refuse(lua_State *L, const char *fmt, ...);                        /* a sentence of our own, as lua_pushfstring */
+int tls_fail_nil(lua_State *L, int n); /* makes nil of the false among the n values that one of these pushed; returns n */
 
 /* ---- callback.c: the barrier between OpenSSL and Lua functions ----------------------------------------------------*/
 
@@ -251,6 +263,10 @@ double tls_now(void); /* monotonic seconds */
 /* Waits until the descriptor can do what `want` asks. False when the time is over, or there is none. */
 bool tls_wait(const tls_connection *c, enum tls_status want, tls_deadline *d);
 extern const luaL_Reg tls_wait_methods[];
+
+/* ---- socket.c -----------------------------------------------------------------------------------------------------*/
+
+extern const luaL_Reg tls_socket_methods[];
 
 /* ---- verify.c: certificate verification inside the handshake ------------------------------------------------------*/
 

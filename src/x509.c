@@ -13,32 +13,9 @@
 #include <openssl/objects.h>
 #include <openssl/pem.h>
 
-static const tls_type box_type = {"SSL:Box"};
 static const char adopt_key;
 
 /* ---- life -------------------------------------------------------------------------------------*/
-
-tls_box *tls_newbox(lua_State *L, void (*release)(void *))
-{
-  tls_box *box = tls_newobject(L, &box_type, sizeof *box);
-  box->release = release;
-  return box;
-}
-
-void tls_emptybox(tls_box *box)
-{
-  void *p = box->p;
-  box->p = NULL;
-  if (p != NULL) {
-    box->release(p);
-  }
-}
-
-static int box_gc(lua_State *L)
-{
-  tls_emptybox(tls_self(L, &box_type));
-  return 0;
-}
 
 static tls_certificate *newcertificate(lua_State *L)
 {
@@ -95,15 +72,6 @@ static int tostring(lua_State *L)
   snprintf(text, sizeof text, "X509 certificate: %p", (void *)c->cert);
   lua_pushstring(L, text);
   return 1;
-}
-
-/* ---- failures ---------------------------------------------------------------------------------*/
-
-int tls_fail_nil(lua_State *L, int n)
-{
-  lua_pushnil(L);
-  lua_replace(L, -n - 1);
-  return n;
 }
 
 /* ---- encodings --------------------------------------------------------------------------------*/
@@ -373,9 +341,6 @@ static const luaL_Reg metamethods[] = {
   {NULL, NULL}
 };
 
-static const luaL_Reg box_methods[] = {{NULL, NULL}};
-static const luaL_Reg box_metamethods[] = {{"__gc", box_gc}, {NULL, NULL}};
-
 static int adopt(lua_State *L);
 
 /* Once a state; what programs put into the metatable survives a second luaopen. */
@@ -383,11 +348,10 @@ static void opentypes(lua_State *L)
 {
   tls_rawgetp(L, LUA_REGISTRYINDEX, &adopt_key);
   if (lua_isnil(L, -1)) {
-    tls_newtype(L, &box_type, box_methods, box_metamethods);
     tls_newtype(L, &tls_certificate_type, methods, metamethods);
     lua_pushcfunction(L, adopt);
     tls_rawsetp(L, LUA_REGISTRYINDEX, &adopt_key);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
   }
   lua_pop(L, 1);
 }

@@ -13,27 +13,12 @@ typedef struct tls_certificate {
   bool utf8;  /* setencode: names as UTF-8 instead of the bytes they are stored in */
 } tls_certificate;
 
-/* An OpenSSL object in the hands of Lua's collector: every lua_push* can raise when memory runs
-   out, and can run finalizers that close the certificate at work. What a method needs beyond such a
-   call lives in a box. */
-typedef struct tls_box {
-  void *p;
-  void (*release)(void *);
-} tls_box;
-
-/* Pushes an empty box; its content is released by tls_emptybox or the collector. Raises when memory
-   runs out. */
-tls_box *tls_newbox(lua_State *L, void (*release)(void *));
-void tls_emptybox(tls_box *box);
-
 /* The certificate at argument 1 of a method. Raises when it is none or closed. */
 tls_certificate *tls_selfcertificate(lua_State *L);
 /* The same, and pushes a box with a reference of its own. */
 X509 *tls_holdcertificate(lua_State *L);
 
 X509 *tls_checkcertificate(lua_State *L, int arg); /* any argument */
-/* Turns the false, message, detail that error.c pushed into nil, message, detail. */
-int tls_fail_nil(lua_State *L, int n);
 
 /* Methods in x509_names.c and x509_check.c. */
 int tls_names_subject(lua_State *L);

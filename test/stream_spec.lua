@@ -59,8 +59,8 @@ describe("receive", function()
   it("raises for anything else, in every state", function()
     fresh()
     for _ = 1, 2 do
-      for _, pattern in ipairs { "l", "a", "", "*", "*x", "*n", " *l", "ten", "1x", -1, "-1", -0.5, true, false, {}, print,
-        0 / 0, -1 / 0 } do
+      for _, pattern in ipairs { "l", "a", "", "*", "*x", "*n", " *l", "ten", "1x", -1, "-1", -0.5, true, false, {},
+        print, 0 / 0, -1 / 0 } do
         raises("bad argument #%d to .*invalid receive pattern", c.receive, c, pattern)
       end
       raises("bad argument", c.receive, c, "*l", {})
@@ -359,7 +359,7 @@ describe("send", function()
       n, why, last, detail = server:send("more")
       return not n
     end)
-    assert.same({ "closed", 0, "system" }, { why, last, detail.kind })
+    assert.same({ "closed", 0, "closed" }, { why, last, detail.kind })
     server:close()
     relay:close()
   end)
@@ -369,8 +369,8 @@ end)
 local function narrow(clientcfg, servercfg)
   local a, b = support.tcp()
   for _, sock in ipairs { a, b } do
-    assert(sock:setoption("send-buffer-size", 4096))
-    assert(sock:setoption("recv-buffer-size", 4096))
+    assert(sock:setoption("send-buffer-size", SND))
+    assert(sock:setoption("recv-buffer-size", RCV))
   end
   c = assert(ssl.wrap(a, clientcfg or support.client()))
   s = assert(ssl.wrap(b, servercfg or support.server()))
@@ -411,7 +411,6 @@ describe("a full socket", function()
     assert.equal("write", s:want())
     results({ nil, "wantwrite", last }, pack(s:send(data, last + 1)))
     assert.same({ 0, last }, { (s:getstats()), (select(2, s:getstats())) })
-    assert.is_true(support.transfer(s, c, data:sub(last + 1)) == data:sub(1, #data - last) or true)
   end)
 
   for _, protocol in ipairs { "tlsv1_2", "tlsv1_3" } do

@@ -202,14 +202,14 @@ end
 --- Receives with LuaSocket's patterns on a non-blocking connection, bounded; `other` (optional) is stepped by `pump`.
 -- Returns what the last receive returned.
 function M.receive(conn, pattern, prefix, pump)
-  local data, err, partial = nil, nil, prefix
-  local detail
+  local r
   M.poll(function()
     if pump then pump() end
-    data, err, partial, detail = conn:receive(pattern, partial)
-    return data or not wants(err)
+    r = M.pack(conn:receive(pattern, prefix))
+    prefix = r[3]
+    return r[1] or not wants(r[2])
   end, "receive")
-  return data, err, partial, detail
+  return M.unpack(r, 1, r.n)
 end
 
 --- Sends all of `data` on a non-blocking connection while `pump` lets the other side read. Returns as send does.
@@ -244,20 +244,6 @@ function M.transfer(from, to, data)
   return table.concat(chunks)
 end
 
---- Runs a chunk in a fresh interpreter with the variables of `env` set ("A=1 B=2"); its output without the last newline.
-function M.fresh(chunk, env)
-  local lua = os.getenv("LUA") or "lua"
-  local file = os.tmpname()
-  local f = assert(io.open(file, "w"))
-  f:write(chunk)
-  f:close()
-  local p = assert(io.popen((env or "") .. " " .. lua .. " " .. file .. " 2>&1", "r"))
-  local out = p:read("*a")
-  p:close()
-  os.remove(file)
-  return (out:gsub("\n$", ""))
-end
-
 --- Full collections, enough to run finalizers of objects that finalizers freed.
 function M.collect()
   for _ = 1, 3 do collectgarbage() end
@@ -287,24 +273,35 @@ function M.pid()
   return pid
 end
 
+--- The command of the interpreter that runs this.
+function M.interpreter()
+  local i = 0
+  while arg[i - 1] do i = i - 1 end
+  return os.getenv("LUA") or arg[i]
+end
+
+local function output(command)
+  local p = assert(io.popen(command))
+  local out = p:read("*a")
+  p:close()
+  return (out:gsub("\r", ""):gsub("\n$", ""))
+end
+
 --- Runs a chunk in an interpreter of its own; what it prints, without the last newline. `before` goes in front of the
 -- command: settings of the environment, or a program that starts others.
 function M.fresh(chunk, before)
-  local interpreter = os.getenv("LUA")
-  if not interpreter then
-    local i = 0
-    while arg[i - 1] do i = i - 1 end
-    interpreter = arg[i]
-  end
-  local path = os.tmpname()
-  local f = assert(io.open(path, "w"))
-  f:write(chunk)
-  f:close()
-  local p = assert(io.popen(("%s timeout 60 %s %s 2>&1"):format(before or "", interpreter, path)))
-  local out = p:read("*a")
-  p:close()
+  local path = M.tmpfile(chunk)
+  local out = output(("%s timeout 60 %s - <%s 2>&1"):format(before or "", M.interpreter(), path))
   os.remove(path)
-  return (out:gsub("\n$", ""))
+  return out
+end
+
+--- The same on a terminal of its own, for what must not ask there. Ends after a few seconds.
+function M.terminal(chunk)
+  local path = M.tmpfile(chunk)
+  local out = output(("script -qec 'timeout -k 1 10 %s %s' /dev/null </dev/null 2>&1"):format(M.interpreter(), path))
+  os.remove(path)
+  return out
 end
 
 --- Calls f, which must raise an error whose text has `text` in it.

@@ -7,7 +7,7 @@
 -- busted; the specs run in children of the same interpreter, one a file, so that a crash is the loss of one test.
 -- BUSTED names busted's script, COMPAT_BUILD the folder of our ssl.so (default build/VERSION), CERTS the certificates.
 
-local SECONDS = { file = 180, crash = 15 }
+local SECONDS = { file = 100, crash = 15 }
 
 local library = arg[1]
 if library ~= "ours" and library ~= "luasec" then
