@@ -190,3 +190,40 @@ rock:
 
 clean:
 	rm -rf build
+
+# --- bench: against plain C and the installed LuaSec (bench/*.lua say how to narrow it down: ARGS=)
+BENCH := build/bench
+ARGS ?=
+bench_cc = $(CC) $(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+bench_env = LUA='$(LUA)' LUA_VERSION='$(LUA_VERSION)' BUILD='$(BUILD)' BENCH='$(BENCH)' CERTS='$(CERTS)'
+.PHONY: bench bench-check bench-smoke bench-ir bench-ir-small bench-syscalls bench-built
+
+$(BENCH)/peer: bench/peer.c bench/raw.c bench/peer.h
+	@mkdir -p $(@D)
+	$(say) "  CC $@"
+	$(quiet)$(bench_cc) -o $@ bench/peer.c bench/raw.c $(LDFLAGS) $(OPENSSL_LIBS)
+
+$(BENCH)/$(LUA_VERSION)/floor.so: bench/floor.c
+	@mkdir -p $(@D)
+	$(say) "  CC $@"
+	$(quiet)$(bench_cc) $(LUA_CFLAGS) $(SHARED) -o $@ $< $(LDFLAGS)
+
+bench-built: all certs $(BENCH)/peer $(BENCH)/$(LUA_VERSION)/floor.so
+	@bench/ca.sh $(CERTS) $(BENCH)/ca
+
+bench bench-check bench-smoke:
+	@$(deps) build bench
+	@$(MAKE) --no-print-directory bench-built
+	@$(bench_env) $(LUA) bench/run.lua $(patsubst bench-%,--%,$(filter bench-%,$@)) $(ARGS)
+
+# Instructions, by callgrind: the same on a busy machine. The small form takes less than a minute.
+bench-ir bench-ir-small:
+	@$(deps) build bench valgrind
+	@$(MAKE) --no-print-directory bench-built
+	@$(bench_env) $(LUA) bench/ir.lua $(patsubst bench-ir-%,%,$(filter bench-ir-%,$@)) $(ARGS)
+
+bench-syscalls:
+	@$(deps) build bench
+	@$(MAKE) --no-print-directory bench-built
+	@$(bench_env) $(LUA) bench/syscalls.lua $(ARGS)
+# --- end of bench

@@ -34,6 +34,7 @@ build = {
       libdirs = { "$(OPENSSL_LIBDIR)", "$(CRYPTO_LIBDIR)" },
       libraries = { "ssl", "crypto" },
       sources = {
+        "src/binding.c",
         "src/callback.c",
         "src/config.c",
         "src/connection.c",
@@ -44,8 +45,10 @@ build = {
         "src/object.c",
         "src/options.c",
         "src/receive.c",
+        "src/resolve.c",
         "src/scratch.c",
         "src/send.c",
+        "src/socket.c",
         "src/store.c",
         "src/stream.c",
         "src/transport.c",
@@ -61,6 +64,8 @@ build = {
   install = {
     lua = {
       ["ssl"] = "lua/ssl.lua",
+      ["ssl.connect"] = "lua/ssl/connect.lua",
+      ["ssl.connect"] = "lua/ssl/connect.lua",
       ["ssl.https"] = "lua/ssl/https.lua",
       ["ssl.options"] = "lua/ssl/options.lua",
       ["ssl.systemca"] = "lua/ssl/systemca.lua",

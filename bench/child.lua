@@ -33,26 +33,25 @@ end
 --- What pins a process, "" where taskset is missing.
 M.pin = M.have("taskset") and "taskset -c " .. M.processor() .. " " or ""
 
-local unset = "env -u LUA_PATH -u LUA_CPATH"
+local environment = "env -u LUA_PATH -u LUA_CPATH"
 for _, v in ipairs { "5_2", "5_3", "5_4", "5_5" } do
-  unset = unset .. " -u LUA_PATH_" .. v .. " -u LUA_CPATH_" .. v
+  environment = environment .. " -u LUA_PATH_" .. v .. " -u LUA_CPATH_" .. v
 end
+environment = ("%s BENCH_PEER=%s/peer BENCH_CA=%s/ca"):format(environment, M.bench, M.bench)
 
 --- The command line of one measurement; `wrapper` (callgrind, strace) goes before the process that is measured.
 -- Each library's modules come from their own place: ours from this tree, the others from the system's path.
 function M.command(lib, arguments, wrapper)
-  local subject
-  local peer = M.bench .. "/peer"
-  wrapper = wrapper or ""
-  if lib == "raw" or lib == "rawra" then
-    subject = ("%s %s %s"):format(wrapper, peer, lib)
-  else
+  local subject = M.bench .. "/peer " .. lib
+  local paths = ""
+  if lib ~= "raw" and lib ~= "rawra" then
     local path, cpath = ";;", M.bench .. "/" .. M.version .. "/?.so;;"
     if lib == "ours" then path, cpath = "lua/?.lua;;", M.build .. "/?.so;;" end
-    subject = ("LUA_PATH='%s' LUA_CPATH='%s' BENCH_PEER=%s %s %s bench/bench.lua %s"):format(path, cpath, peer, wrapper,
-      M.lua, lib)
+    paths = ("LUA_PATH='%s' LUA_CPATH='%s'"):format(path, cpath)
+    subject = ("%s bench/bench.lua %s"):format(M.lua, lib)
   end
-  return ("ulimit -n 8192 2>/dev/null; %stimeout -k 5 %d %s %s %s"):format(M.pin, M.seconds, unset, subject, arguments)
+  return ("ulimit -n 8192 2>/dev/null; %stimeout -k 5 %d %s %s %s %s %s"):format(M.pin, M.seconds, environment, paths,
+    wrapper or "", subject, arguments)
 end
 
 --- The arguments of a row's workload, n times.

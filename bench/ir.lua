@@ -1,10 +1,10 @@
--- Instructions in user space for one operation, counted by callgrind: the difference between two sizes, so that the start
--- cancels. Unlike time it is the same on a busy machine, which makes it the gate for continuous integration.
+-- Instructions in user space for one operation, counted by callgrind: the difference between two sizes, so that the
+-- start cancels. Unlike time it is the same on a busy machine, which makes it the gate for continuous integration.
 --
 --   lua bench/ir.lua [small] [NAME...]     small: the few rows that take seconds; NAME: rows by id
 --
--- Exit status 1 when a row needs more than its goal. A goal is what plain C takes in this very run, plus the surplus that
--- was proved possible on Lua 5.4, plus 3 %. On other Luas the figures are shown and not judged.
+-- Exit status 1 when a row needs more than its goal. A goal is what plain C takes in this very run, plus the surplus
+-- that was proved possible on Lua 5.4, plus 3 %. On other Luas the figures are shown and not judged.
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -35,9 +35,9 @@ local OBJECTS = { "libcrypto", "libssl", "libc", "lua", "binding", "other" }
 local function object(path)
   local name = path:match("([^/]*)$")
   if name:find("^libcrypto") or name:find("^libssl") then return name:match("^lib%a+") end
-  if name:find("^libc%.") or name:find("^ld%-") or name:find("^libm%.") or name:find("^libpthread") then return "libc" end
-  if name:find("^lib?lua") or name:find("^lua") then return "lua" end
+  if name:find("^libc%.") or name:find("^ld%-") or name:find("^libm%.") then return "libc" end
   if name:find("^ssl%.so") or name:find("sec%.so") or name == "peer" then return "binding" end
+  if name:find("^liblua") or name:find("^lua") then return "lua" end
   return "other"
 end
 

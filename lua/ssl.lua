@@ -3,7 +3,7 @@
 -- @module ssl
 
 local core = require "ssl.core"
-require "ssl.context"
+local context = require "ssl.context"
 local x509 = require "ssl.x509"
 local config = require "ssl.config"
 local options = require "ssl.options"
@@ -28,6 +28,45 @@ local M = {
 -- @raise protocol or mode missing, a setting of the wrong type
 function M.newcontext(cfg)
   return options.newcontext(cfg)
+end
+
+--- Is a certificate for this host? RFC 9525: the subject alternative names decide, never the common name; a wildcard
+-- stands for one whole label; an IP address must be an IP SAN. OpenSSL does the matching.
+-- @param cert a certificate object
+-- @tparam string hostname a DNS name, one trailing dot allowed, or an IP address
+-- @treturn boolean false for empty names, names with a NUL, names with a leading dot
+-- @raise cert is no certificate, hostname no string
+function M.checkhostname(cert, hostname)
+  if type(hostname) ~= "string" then
+    error("bad argument #2 to 'checkhostname' (string expected, got " .. type(hostname) .. ")", 2)
+  end
+  if type(cert) ~= "userdata" then
+    error("bad argument #1 to 'checkhostname' (SSL:Certificate expected, got " .. type(cert) .. ")", 2)
+  end
+  if context.isip(hostname) then return cert:checkip(hostname) end
+  return cert:checkhost((hostname:gsub("([^.])%.$", "%1")))
+end
+
+--- Connects to a host, shakes hands and checks its name. See ssl.connect.
+-- @tparam string host
+-- @tparam number|string port
+-- @tparam[opt] table flags settings for newcontext, and timeout in seconds for the whole
+-- @treturn[1] userdata connection
+-- @treturn[1] userdata LuaSocket's object, without its descriptor
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
+function M.connect(host, port, flags)
+  if type(host) ~= "string" then
+    error("bad argument #1 to 'connect' (string expected, got " .. type(host) .. ")", 2)
+  end
+  if not tonumber(port) then
+    error("bad argument #2 to 'connect' (port number expected, got " .. type(port) .. ")", 2)
+  end
+  if flags ~= nil and type(flags) ~= "table" then
+    error("bad argument #3 to 'connect' (table expected, got " .. type(flags) .. ")", 2)
+  end
+  return require("ssl.connect").connect(M, host, port, flags)
 end
 
 -- Raised before the socket loses its descriptor: a wrong argument must leave it as it was.

@@ -31,6 +31,12 @@ tls_connection *tls_checkconnection(lua_State *L, int arg)
   return tls_checkobject(L, arg, &tls_connection_type);
 }
 
+SSL *tls_connected(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  return c->state == TLS_STATE_CONNECTED ? c->ssl : NULL;
+}
+
 /* ---- steps ---- */
 
 bool tls_enter(tls_connection *c, tls_call *call, lua_State *L, int object, tls_error *e)
@@ -434,6 +440,7 @@ static const luaL_Reg functions[] = {
   {"copyright", copyright},
   {"compression", tls_inspect_compression},
   {"info", tls_inspect_cipher},
+  {"resolve", tls_resolve},
   {NULL, NULL},
 };
 
@@ -464,6 +471,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_socket_methods);
     tls_addmethods(L, tls_verify_methods);
     tls_addmethods(L, tls_inspect_methods);
+    tls_addmethods(L, tls_binding_methods);
   }
   luaopen_ssl_x509(L);
   lua_pop(L, 1);

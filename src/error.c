@@ -326,6 +326,13 @@ const char *tls_checkname(lua_State *L, int arg)
   return lua_tostring(L, arg);
 }
 
+int tls_fail_closed(lua_State *L)
+{
+  tls_error e;
+  tls_error_set(&e, TLS_KIND_CLOSED, "closed");
+  return tls_fail_nil(L, tls_fail_config(L, &e, NULL));
+}
+
 int tls_fail_nil(lua_State *L, int n)
 {
   lua_pushnil(L);

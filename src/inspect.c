@@ -1,25 +1,11 @@
 /*
  * inspect.c: what a connection can tell about itself: the negotiated protocol and cipher, names, certificates of both
- * sides, Finished messages, exported keying material. Nothing here changes a connection.
+ * sides. What binds other protocols to it is in binding.c. Nothing here changes a connection.
  */
 #include "tls.h"
 
 #include <limits.h>
 #include <string.h>
-
-/* The connection at argument 1, if its handshake is done. */
-static SSL *connected(lua_State *L)
-{
-  const tls_connection *c = tls_checkconnection(L, 1);
-  return c->state == TLS_STATE_CONNECTED ? c->ssl : NULL;
-}
-
-static int closed(lua_State *L)
-{
-  lua_pushnil(L);
-  lua_pushliteral(L, "closed");
-  return 2;
-}
 
 static void set_string(lua_State *L, const char *key, const char *value, size_t n)
 {
@@ -69,10 +55,10 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
    mac, bits, algbits, export, compression. nil, "closed" when not connected. SSL_get_current_cipher(3). */
 static int info(lua_State *L)
 {
-  const SSL *ssl = connected(L);
+  const SSL *ssl = tls_connected(L);
   const SSL_CIPHER *cipher = ssl != NULL ? SSL_get_current_cipher(ssl) : NULL;
   if (cipher == NULL) {
-    return closed(L);
+    return tls_fail_closed(L);
   }
   lua_settop(L, 2);
   push_info(L, ssl, cipher);
@@ -86,9 +72,9 @@ static int info(lua_State *L)
 /* ssl.core.compression(conn): name or nil; nil, "closed" when not connected. SSL_get_current_compression(3). */
 int tls_inspect_compression(lua_State *L)
 {
-  const SSL *ssl = connected(L);
+  const SSL *ssl = tls_connected(L);
   if (ssl == NULL) {
-    return closed(L);
+    return tls_fail_closed(L);
   }
   lua_pushstring(L, SSL_COMP_get_name(SSL_get_current_compression(ssl)));
   return 1;
@@ -205,9 +191,9 @@ static void push_borrowed(lua_State *L, X509 *cert)
 
 static int push_certificate(lua_State *L, chain (*get)(SSL *))
 {
-  SSL *ssl = connected(L);
+  SSL *ssl = tls_connected(L);
   if (ssl == NULL) {
-    return closed(L);
+    return tls_fail_closed(L);
   }
   lua_Integer n = luaL_optinteger(L, 2, 1);
   if (n < 1) {
@@ -227,10 +213,10 @@ static int push_certificate(lua_State *L, chain (*get)(SSL *))
 
 static int push_chain(lua_State *L, chain (*get)(SSL *))
 {
-  SSL *ssl = connected(L);
+  SSL *ssl = tls_connected(L);
   X509 *cert;
   if (ssl == NULL) {
-    return closed(L);
+    return tls_fail_closed(L);
   }
   chain c = get(ssl);
   lua_newtable(L);
@@ -266,64 +252,6 @@ static int getlocalchain(lua_State *L)
   return push_chain(L, local_chain);
 }
 
-/* ---- channel binding ---- */
-
-static int push_finished(lua_State *L, size_t (*get)(const SSL *, void *, size_t))
-{
-  const SSL *ssl = connected(L);
-  unsigned char message[EVP_MAX_MD_SIZE];
-  if (ssl == NULL) {
-    return closed(L);
-  }
-  size_t n = get(ssl, message, sizeof message);
-  if (n == 0 || n > sizeof message) {
-    return 0;
-  }
-  lua_pushlstring(L, (const char *)message, n);
-  return 1;
-}
-
-/* conn:getfinished(): the Finished message that we sent, bytes; nothing if there is none. SSL_get_finished(3). */
-static int getfinished(lua_State *L)
-{
-  return push_finished(L, SSL_get_finished);
-}
-
-/* conn:getpeerfinished(): the Finished message of the peer, bytes. SSL_get_peer_finished(3). */
-static int getpeerfinished(lua_State *L)
-{
-  return push_finished(L, SSL_get_peer_finished);
-}
-
-/* conn:exportkeyingmaterial(label, n [, context]): n bytes bound to this connection, or nil, message.
-   SSL_export_keying_material(3), RFC 5705, RFC 8446 section 7.5. */
-static int exportkeyingmaterial(lua_State *L)
-{
-  SSL *ssl = connected(L);
-  size_t nlabel, ncontext = 0;
-  if (ssl == NULL) {
-    return closed(L);
-  }
-  const char *label = luaL_checklstring(L, 2, &nlabel);
-  lua_Integer n = luaL_checkinteger(L, 3);
-  const char *context = luaL_optlstring(L, 4, NULL, &ncontext);
-  luaL_argcheck(L, n >= 0 && n <= 1 << 20, 3, "length out of range");
-  tls_error_clear();
-  unsigned char *out = lua_newuserdata(L, (size_t)n + 1);
-  /* The length of the context has two bytes in TLS 1.2, which OpenSSL would cut to. */
-  int ok = n > 0 && ncontext <= 65535 && SSL_export_keying_material(ssl, out, (size_t)n, label, nlabel, (const unsigned char *)context, ncontext,
-                                               context != NULL) == 1;
-  tls_error_clear();
-  if (!ok) {
-    lua_pushnil(L);
-    lua_pushliteral(L, "error exporting keying material");
-    return 2;
-  }
-  lua_pushlstring(L, (const char *)out, (size_t)n);
-  OPENSSL_cleanse(out, (size_t)n);
-  return 1;
-}
-
 const luaL_Reg tls_inspect_methods[] = {
   {"info", info},
   {"getalpn", getalpn},
@@ -333,8 +261,5 @@ const luaL_Reg tls_inspect_methods[] = {
   {"getpeerchain", getpeerchain},
   {"getlocalcertificate", getlocalcertificate},
   {"getlocalchain", getlocalchain},
-  {"getfinished", getfinished},
-  {"getpeerfinished", getpeerfinished},
-  {"exportkeyingmaterial", exportkeyingmaterial},
   {NULL, NULL},
 };

@@ -31,7 +31,7 @@ static int failure(lua_State *L, const tls_connection *c, const tls_error *e, co
     tls_error_message(L, e);
   }
   tls_error_detail(L, e);
-  if (c->state != TLS_STATE_CLOSED && !c->broken && !c->failed) {
+  if (!c->broken && !c->failed) {
     lua_pushvalue(L, -1);
     tls_setslot(L, 1, TLS_SLOT_ERROR);
   }
@@ -43,13 +43,6 @@ static int system_failure(lua_State *L, const tls_connection *c, int sys, const 
   tls_error e;
   tls_error_system(&e, sys);
   return failure(L, c, &e, text);
-}
-
-static int closed(lua_State *L, const tls_connection *c)
-{
-  tls_error e;
-  tls_error_set(&e, TLS_KIND_CLOSED, "closed");
-  return failure(L, c, &e, NULL);
 }
 
 /* ---- addresses ---- */
@@ -117,7 +110,7 @@ static int push_address(lua_State *L, enum end end)
   address a;
   socklen_t len;
   if (c->state == TLS_STATE_CLOSED) {
-    return closed(L, c);
+    return tls_fail_closed(L);
   }
   if (!take_address(c, end, &a, &len)) {
     return system_failure(L, c, errno, NULL);
@@ -149,7 +142,7 @@ static int getfamily(lua_State *L)
   address a;
   socklen_t len;
   if (c->state == TLS_STATE_CLOSED) {
-    return closed(L, c);
+    return tls_fail_closed(L);
   }
   if (!take_address(c, LOCAL, &a, &len)) {
     return system_failure(L, c, errno, NULL);
@@ -233,7 +226,7 @@ static const option options[] = {
    read (or written). */
 static const option *check_option(lua_State *L, enum access access)
 {
-  const char *name = luaL_checkstring(L, 2);
+  const char *name = tls_checkname(L, 2);
   char message[64];
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
     if (strcmp(options[i].name, name) == 0 && (options[i].access & access) != 0) {
@@ -297,7 +290,7 @@ static int getoption(lua_State *L)
   const option *o = check_option(L, READ);
   optvalue v;
   if (c->state == TLS_STATE_CLOSED) {
-    return closed(L, c);
+    return tls_fail_closed(L);
   }
   if (o->kind == MAXRECEIVE) {
     lua_pushinteger(L, (lua_Integer)c->maxreceive);
@@ -312,7 +305,8 @@ static int getoption(lua_State *L)
   return 1;
 }
 
-/* Argument 3 as a whole number, cut to what an int holds; the system refuses what is too much for it. */
+/* Argument 3 as a whole number, cut to what an int holds; what is too much for it, the system
+   refuses. */
 static int check_int(lua_State *L)
 {
   lua_Number n = luaL_checknumber(L, 3);
@@ -339,7 +333,7 @@ static int set_maxreceive(lua_State *L, tls_connection *c)
 {
   size_t max = lua_isnoneornil(L, 3) ? 0 : tls_checksize(L, 3);
   if (c->state == TLS_STATE_CLOSED) {
-    return closed(L, c);
+    return tls_fail_closed(L);
   }
   c->maxreceive = max;
   lua_pushnumber(L, 1);
@@ -368,9 +362,10 @@ static int setoption(lua_State *L)
   }
   /* Only now: a field's metamethod may have closed the connection. */
   if (c->state == TLS_STATE_CLOSED) {
-    return closed(L, c);
+    return tls_fail_closed(L);
   }
-  if (setsockopt(c->fd, o->level, o->id, &v, o->kind == LINGER ? sizeof v.linger : sizeof v.n) != 0) {
+  socklen_t len = o->kind == LINGER ? sizeof v.linger : sizeof v.n;
+  if (setsockopt(c->fd, o->level, o->id, &v, len) != 0) {
     return system_failure(L, c, errno, "setsockopt failed");
   }
   lua_pushnumber(L, 1);

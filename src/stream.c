@@ -88,11 +88,12 @@ static int getstats(lua_State *L)
 static int setstats(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
-  c->received = luaL_optnumber(L, 2, c->received);
-  c->sent = luaL_optnumber(L, 3, c->sent);
-  if (!lua_isnoneornil(L, 4)) {
-    c->created = tls_now() - luaL_checknumber(L, 4);
-  }
+  double received = luaL_optnumber(L, 2, c->received);
+  double sent = luaL_optnumber(L, 3, c->sent);
+  double created = lua_isnoneornil(L, 4) ? c->created : tls_now() - luaL_checknumber(L, 4);
+  c->received = received; /* only now, when no argument can raise any more */
+  c->sent = sent;
+  c->created = created;
   lua_pushnumber(L, 1);
   return 1;
 }

@@ -135,6 +135,7 @@ void tls_error_file(tls_error *e, const char *file);                       /* na
 /* A name among the arguments. One with a NUL, which no name has, is shown and compared with "\0" in its place. */
 const char *tls_checkname(lua_State *L, int arg);
 int tls_refuse(lua_State *L, const char *fmt, ...);                        /* a sentence of our own, as lua_pushfstring */
+int tls_fail_closed(lua_State *L); /* nil, "closed", detail: what methods answer when there is no connection */
 int tls_fail_nil(lua_State *L, int n); /* makes nil of the false among the n values that one of these pushed; returns n */
 
 /* ---- callback.c: the barrier between OpenSSL and Lua functions ----------------------------------------------------*/
@@ -238,6 +239,7 @@ enum tls_status tls_step_read(tls_connection *c, void *p, size_t n, size_t *got,
 enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_t *put, tls_error *e);
 tls_connection *tls_connectionof(const SSL *ssl); /* NULL for a foreign one */
 tls_connection *tls_checkconnection(lua_State *L, int arg);
+SSL *tls_connected(lua_State *L); /* of the connection at argument 1, NULL when its handshake is not done */
 
 /* ---- stream.c -----------------------------------------------------------------------------------------------------*/
 
@@ -268,6 +270,10 @@ extern const luaL_Reg tls_wait_methods[];
 
 extern const luaL_Reg tls_socket_methods[];
 
+/* ---- resolve.c ----------------------------------------------------------------------------------------------------*/
+
+int tls_resolve(lua_State *L); /* ssl.core.resolve */
+
 /* ---- verify.c: certificate verification inside the handshake ------------------------------------------------------*/
 
 int tls_verify_chain(X509_STORE_CTX *store, void *arg); /* cert_verify_callback of every context */
@@ -280,6 +286,10 @@ extern const luaL_Reg tls_verify_methods[];
 extern const luaL_Reg tls_inspect_methods[];
 int tls_inspect_compression(lua_State *L); /* ssl.core.compression */
 int tls_inspect_cipher(lua_State *L);      /* ssl.core.info */
+
+/* ---- binding.c ----------------------------------------------------------------------------------------------------*/
+
+extern const luaL_Reg tls_binding_methods[];
 
 /* ---- x509.c -------------------------------------------------------------------------------------------------------*/
 

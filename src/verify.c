@@ -186,7 +186,7 @@ static int setdane(lua_State *L)
   size_t n;
   const char *host = luaL_checklstring(L, 2, &n);
   /* A leading dot would mean any subdomain to OpenSSL, an empty name no check at all. */
-  bool ok = n > 0 && *host != '.' && strlen(host) == n;
+  bool ok = n > 0 && n <= TLSEXT_MAXLEN_host_name && *host != '.' && strlen(host) == n;
   tls_error_clear();
   lua_pushboolean(L, ok && c->state == TLS_STATE_NEW && c->call == NULL && SSL_dane_enable(c->ssl, host) > 0);
   tls_error_clear();

@@ -21,9 +21,9 @@ packages() {
   case $1 in
     build) echo gcc libc6-dev make pkg-config libssl-dev; lua_packages "${LUA_VERSION:-5.4}" ;;
     demo) echo openssl lua-socket ;;
-    test) echo openssl lua-socket lua-busted lua-luaossl gnutls-bin ;;
-    compat) echo openssl lua-socket lua-busted lua-sec ;;
-    real) echo openssl lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp luarocks \
+    test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl gnutls-bin ;;
+    compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
+    real) echo openssl ca-certificates lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp luarocks \
       lua-copas lua-event zip unzip curl procps ;;
     lint) echo lua-check cppcheck clang-tidy clang shellcheck ;;
     valgrind) echo valgrind libc6-dbg ;;

@@ -181,16 +181,20 @@ describe("compat receive", function()
 end)
 
 describe("compat end of stream without close_notify", function()
-  -- A plain relay would do; shorter: the descriptor is taken from under the connection's peer.
+  -- A socket object that borrows the server's descriptor ends TCP's stream under TLS.
+  local server
+  after_each(function() T.close(server) end)
+
   local function cut(extra, text)
     local c, s = support.connected(support.client(extra))
+    server = s
     if text then s:send(text) end
-    local raw = socket.tcp() -- a socket object that owns the same descriptor, and closes it without TLS
+    local raw = support.tcp()
     raw:close()
     raw:setfd(s:getfd())
-    if text then waitfor(c) end
-    raw:close()
-    return c, s
+    raw:shutdown("send")
+    raw:setfd(-1)
+    return c
   end
 
   it("is 'unexpected eof while reading' with the data so far", function()
@@ -224,14 +228,35 @@ describe("compat end of stream without close_notify", function()
   end)
 
   it("is 'closed' when the peer resets the connection", function()
-    local c, s = support.connected()
-    local raw = socket.tcp()
-    raw:close()
-    raw:setfd(s:getfd())
-    raw:setoption("linger", { on = true, timeout = 0 })
-    raw:close()
-    T.begins(T.receive(c), nil, "closed", "")
-    c:close()
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    listener:settimeout(10)
+    local _, port = listener:getsockname()
+    local script = os.tmpname()
+    local f = assert(io.open(script, "w"))
+    f:write(([[
+      local support = require "support"
+      local tcp = assert(require "socket".connect("127.0.0.1", %d))
+      assert(tcp:setoption("linger", { on = true, timeout = 0 }))
+      local c = assert(support.ssl.wrap(tcp, support.client()))
+      c:settimeout(10)
+      assert(c:dohandshake())
+      assert(c:send("going\n"))
+      assert(c:receive() == "go")
+      os.exit(0) -- the kernel closes the socket, with a reset
+    ]]):format(port))
+    f:close()
+    local p = assert(io.popen(("timeout 20 %s %s 2>&1"):format(T.interpreter(), script)))
+    local s = assert(support.ssl.wrap(assert(listener:accept()), support.server()))
+    server = s
+    listener:close()
+    s:settimeout(10)
+    assert(s:dohandshake())
+    assert.equal("going", (s:receive()))
+    assert(s:send("go\n"))
+    T.begins(pack(s:receive()), nil, "closed", "")
+    assert.equal("", p:read("*a"))
+    p:close()
+    os.remove(script)
   end)
 end)
 

@@ -160,7 +160,7 @@ describe("compat close", function()
   it("sends nothing before the handshake", function()
     local c, s = T.halfwrapped()
     c:close()
-    T.begins(pack(s:receive("*a")), "")
+    T.begins(pack(s:receive("*a")), nil, "closed", "")
     s:close()
   end)
 
