@@ -111,11 +111,17 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg)
 
 /* ---- what the callbacks of a handshake share ---- */
 
-/* The Lua call that drives this handshake; NULL when the connection is not ours or somebody else drives it. */
-static tls_call *call_of(SSL *ssl)
+/* The connection of a handshake that a Lua call drives now; NULL when it is not ours or somebody else drives it. */
+static tls_connection *driven(SSL *ssl)
 {
   tls_connection *c = tls_connectionof(ssl);
-  return c != NULL ? c->call : NULL;
+  return c != NULL && c->call != NULL ? c : NULL;
+}
+
+/* False when the function raised, and when it closed the connection: the handshake must end here. */
+static bool ask(tls_connection *c, const char *who, lua_CFunction body, void *arg)
+{
+  return tls_callback(c->call, who, body, arg) && !c->closing;
 }
 
 /* Pushes the function in a slot of the context that the connection uses now, which SNI may have changed. */
@@ -246,31 +252,31 @@ static int sni_body(lua_State *L)
 }
 
 /* Moves the connection to the context that was found, its dhparam function called first. */
-static int select_context(SSL *ssl, tls_call *call, tls_context *ctx)
+static int select_context(tls_connection *c, tls_context *ctx)
 {
   dh_query dh = {TLS_SLOT_SELECTED, ctx};
-  if (!tls_callback(call, "dhparam", dh_body, &dh) || ctx->ctx == NULL) {
+  if (!ask(c, "dhparam", dh_body, &dh) || ctx->ctx == NULL) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   tls_context_identify(ctx);
-  return SSL_set_SSL_CTX(ssl, ctx->ctx) != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+  return SSL_set_SSL_CTX(c->ssl, ctx->ctx) != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static int sni_cb(SSL *ssl, int *alert, void *arg)
 {
-  tls_connection *c = tls_connectionof(ssl);
+  tls_connection *c = driven(ssl);
   const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   sni_query q = {ssl, name, false, NULL};
   (void)arg;
-  if (c == NULL || c->call == NULL || !c->server || name == NULL) {
+  if (c == NULL || !c->server || name == NULL) {
     return SSL_TLSEXT_ERR_NOACK;
   }
   *alert = SSL_AD_INTERNAL_ERROR;
-  if (!tls_callback(c->call, "SNI", sni_body, &q)) {
+  if (!ask(c, "SNI", sni_body, &q)) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   if (q.hit != NULL) {
-    return select_context(ssl, c->call, q.hit);
+    return select_context(c, q.hit);
   }
   if (q.map && c->snistrict) {
     *alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -331,13 +337,13 @@ static int alpn_body(lua_State *L)
 static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned int inlen,
                    void *arg)
 {
-  tls_call *call = call_of(ssl);
+  tls_connection *c = driven(ssl);
   alpn_query q = {ssl, in, inlen, NULL, 0};
   (void)arg;
-  if (call == NULL) {
+  if (c == NULL) {
     return SSL_TLSEXT_ERR_NOACK;
   }
-  if (!tls_callback(call, "ALPN", alpn_body, &q)) {
+  if (!ask(c, "ALPN", alpn_body, &q)) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   if (q.selected == NULL) {
@@ -406,11 +412,11 @@ static int psk_body(lua_State *L)
 /* No answer is 0 and leaves the peers to agree on a certificate; an error is a length that OpenSSL refuses. */
 static unsigned int ask_psk(psk_query *q)
 {
-  tls_call *call = call_of(q->ssl);
-  if (call == NULL) {
+  tls_connection *c = driven(q->ssl);
+  if (c == NULL) {
     return 0;
   }
-  return tls_callback(call, "PSK", psk_body, q) ? q->npsk : UINT_MAX;
+  return ask(c, "PSK", psk_body, q) ? q->npsk : UINT_MAX;
 }
 
 static unsigned int psk_client_cb(SSL *ssl, const char *hint, char *identity, unsigned int maxidentity, unsigned char *psk,
