@@ -157,19 +157,14 @@ lint:
 	@$(deps) build lint
 	@COMPILE_FLAGS='$(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(LUA_CFLAGS)' tools/lint.sh
 
-# The whole suite under AddressSanitizer, its leak detector and UndefinedBehaviorSanitizer. Line
-# buffering, because the leak detector ends the process before C's own buffers are written.
-# ASAN_EXTRA=fast_unwind_on_malloc=0 gives whole stacks, slowly.
+# The whole suite under the sanitizers.
 asan:
 	@$(deps) build test
-	@$(MAKE) --no-print-directory all certs VARIANT=asan
 	@$(MAKE) --no-print-directory asan-suite VARIANT=asan
 
 .PHONY: asan-suite
-asan-suite:
-	@$(env) LUA_INIT='io.stdout:setvbuf("line")' LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=detect_leaks=1:$(ASAN_EXTRA) UBSAN_OPTIONS=print_stacktrace=1 \
-	  LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 $(LUA) $(BUSTED) $(SPECS)
+asan-suite: all certs
+	@$(env) CC='$(CC)' BUSTED='$(BUSTED)' tools/asan.sh $(SPECS)
 
 valgrind:
 	@$(deps) build test valgrind

@@ -68,6 +68,7 @@ build = {
       ["ssl.connect"] = "lua/ssl/connect.lua",
       ["ssl.https"] = "lua/ssl/https.lua",
       ["ssl.options"] = "lua/ssl/options.lua",
+      ["ssl.spelling"] = "lua/ssl/spelling.lua",
       ["ssl.systemca"] = "lua/ssl/systemca.lua",
     },
   },

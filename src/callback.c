@@ -223,7 +223,6 @@ void tls_callback_dh(tls_connection *c)
 /* ---- SNI ---- */
 
 typedef struct sni_query {
-  SSL *ssl;
   const char *name;
   bool map;         /* the connection has a map */
   tls_context *hit; /* the context found in it */
@@ -266,7 +265,7 @@ static int sni_cb(SSL *ssl, int *alert, void *arg)
 {
   tls_connection *c = driven(ssl);
   const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  sni_query q = {ssl, name, false, NULL};
+  sni_query q = {name, false, NULL};
   (void)arg;
   if (c == NULL || !c->server || name == NULL) {
     return SSL_TLSEXT_ERR_NOACK;

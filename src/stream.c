@@ -70,7 +70,7 @@ static bool readable(const tls_connection *c)
 static int dirty(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
-  lua_pushboolean(L, c->head < c->tail || (c->state == TLS_STATE_CONNECTED && readable(c)));
+  lua_pushboolean(L, c->head < c->tail || (c->state == TLS_STATE_CONNECTED && !c->broken && readable(c)));
   return 1;
 }
 

@@ -296,6 +296,21 @@ function M.fresh(chunk, before)
   return out
 end
 
+--- Starts a chunk in an interpreter of its own that runs beside this one, for a minute at most; `...` are its
+-- arguments. Returns a function that waits for its end and answers what it printed.
+function M.beside(chunk, ...)
+  local path = M.tmpfile(chunk)
+  local command = { "timeout 60", M.interpreter(), path }
+  for i = 1, select("#", ...) do command[#command + 1] = "'" .. tostring((select(i, ...))) .. "'" end
+  local p = assert(io.popen(table.concat(command, " ") .. " 2>&1"))
+  return function()
+    local out = p:read("*a")
+    p:close()
+    os.remove(path)
+    return out
+  end
+end
+
 --- The same on a terminal of its own, for what must not ask there. Ends after a few seconds.
 function M.terminal(chunk)
   local path = M.tmpfile(chunk)

@@ -5,6 +5,7 @@
 
 local context = require "ssl.context"
 local config = require "ssl.config"
+local spelling = require "ssl.spelling"
 local systemca = require "ssl.systemca"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
@@ -250,9 +251,37 @@ M.rows = {
     text = "most bytes that one receive of a line or of everything may gather" },
   { name = "servername", type = "string", apply = setservername,
     text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
+  { name = "strict", type = "boolean", text = "refuse every key that is no setting, not only near misses" },
   { name = "verifyname", type = "string|boolean", of = "servername",
     text = "client: the name checked instead of servername; false: none" },
 }
+
+-- Every key that has a meaning, and those that programs are known to pass along: fields of LuaSocket's http requests and
+-- of Copas' settings.
+local known, passedalong = {}, {}
+for _, name in ipairs {
+  "authority", "create", "fragment", "headers", "host", "maxredirects", "method", "nredirects", "params", "path", "port",
+  "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url", "user", "wrap",
+} do
+  passedalong[name] = true
+end
+for i, row in ipairs(M.rows) do
+  known[i] = row.name
+  known[row.name] = row
+end
+
+-- A setting that is misspelt would be ignored, and the program be less safe than it thinks.
+local function checkspelling(cfg)
+  if type(cfg) ~= "table" then return true end
+  for key in pairs(cfg) do
+    if type(key) == "string" and not known[key] and not passedalong[key] then
+      local meant = spelling.nearest(key, known)
+      if meant then return refuse(("unknown setting '%s': did you mean '%s'?"):format(key, meant)) end
+      if cfg.strict then return refuse(("unknown setting '%s'"):format(key)) end
+    end
+  end
+  return true
+end
 
 --- Makes a context and applies every row to it.
 -- @tparam table cfg settings
@@ -261,7 +290,10 @@ M.rows = {
 -- @treturn[2] string what is wrong
 -- @treturn[2] table detail
 function M.newcontext(cfg)
-  local ctx, message, detail = context.create(cfg.protocol)
+  local spelt, message, detail = checkspelling(cfg)
+  if not spelt then return nil, message, detail end
+  local ctx
+  ctx, message, detail = context.create(cfg.protocol)
   if not ctx then return nil, message, detail end
   for _, row in ipairs(M.rows) do
     if row.apply then
