@@ -69,6 +69,8 @@ local function connect(object, cfg, host, port)
   local try = socket.newtry(function() object.sock:close() end)
   local context = try(ssl.newcontext(cfg))
   try(object.sock:connect(host, port))
+  -- LuaSocket sends request line, headers and body one by one: without this, each waits for the server's delayed ACK.
+  object.sock:setoption("tcp-nodelay", true)
   object.sock = try(ssl.wrap(object.sock, context))
   object.sock:settimeout(M.TIMEOUT)
   try(object.sock:dohandshake())
