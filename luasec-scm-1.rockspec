@@ -65,7 +65,6 @@ build = {
     lua = {
       ["ssl"] = "lua/ssl.lua",
       ["ssl.connect"] = "lua/ssl/connect.lua",
-      ["ssl.connect"] = "lua/ssl/connect.lua",
       ["ssl.https"] = "lua/ssl/https.lua",
       ["ssl.options"] = "lua/ssl/options.lua",
       ["ssl.spelling"] = "lua/ssl/spelling.lua",

@@ -121,7 +121,8 @@ local function luasec(ssl, socket)
 end
 
 function adapters.ours()
-  local ssl, socket = try("ssl"), try("socket")
+  local ssl, socket = require("ssl"), require("socket")
+  if (ssl._COPYRIGHT or ""):find("LuaSec %d") then error("LUA_PATH and LUA_CPATH lead to LuaSec") end
   local A = luasec(ssl, socket)
   local probe = require("ssl.core").create(A.context(false))
   if probe.getsession and probe.setsession then
@@ -413,16 +414,18 @@ function W.idle(A)
   for i = 1, count do A.close(all[i]) end
 end
 
---- What Lua costs for one line, without a library.
+--- What Lua costs for one line or block, without a library.
 local function floor()
-  local f = require("floor")(size - 1)
-  local receive, len = f.receive, size - 1
+  local len, pattern = size, size
+  if workload == "line" then len, pattern = size - 1, "*l" end
+  local f = require("floor")(len)
+  local receive = f.receive
   local t = clock()
   f:refill(math.floor(count * len / RECORD))
   local refill = clock() - t
   start()
   for _ = 1, count do
-    if #receive(f, "*l") ~= len then error("a line of the wrong length") end
+    if #receive(f, pattern) ~= len then error("a string of the wrong length") end
   end
   stop()
   cpu = cpu - refill

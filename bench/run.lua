@@ -144,8 +144,9 @@ end
 --- Ours over plain C's, plus what Lua itself costs where the row says so.
 local function ratio_b(row, limit)
   return over(row, function(r)
-    local base = r[limit or "raw"]
-    if row.floor then base = base and r.floor and base + r.floor end
+    limit = limit or "raw"
+    local base = r[limit]
+    if row.floor == limit then base = base and r.floor and base + r.floor end
     return r.ours and base and r.ours / base
   end)
 end
@@ -158,7 +159,7 @@ local function goal_a(row) return row.A and row.A[child.version] end
 local function ratio_limit(row)
   return over(row, function(r)
     local base = r.raw and math.min(r.raw, r.rawra or r.raw)
-    return r.luasec and base and not row.floor and not row.limit and r.luasec / base
+    return r.luasec and base and row.floor ~= "raw" and not row.limit and r.luasec / base
   end)
 end
 
@@ -183,7 +184,7 @@ local function faults(row)
   end
   if row.B and b and b > row.B * slack then miss("B", b, row.B) end
   local ahead = row.readahead and ratio_b(row, "rawra")
-  if ahead and ahead > row.readahead * slack then miss("against C with read-ahead", ahead, row.readahead) end
+  if ahead and ahead > row.readahead * slack then miss("B with read-ahead", ahead, row.readahead) end
   if row.max and cost(row, "ours") > row.max * slack then miss("ours", cost(row, "ours"), row.max) end
   return list, limit
 end
@@ -251,13 +252,14 @@ local function notes(list)
       if lib ~= "ours" then print(("* %s, %s: %s"):format(row.name, TITLES[lib] or lib, text)) end
     end
     if row.limit then print(("%s: plain C is %s."):format(row.name, row.limit)) end
-    if row.floor and cost(row, "floor") then
-      local own = number(cost(row, "floor"))
-      print(("%s: B is against plain C plus Lua's own cost, %s ns a line."):format(row.name, own))
+    local own = number(cost(row, "floor")) .. " " .. (row.unit or "us")
+    if row.floor == "raw" and cost(row, "floor") then
+      print(("%s: B is against plain C plus Lua's own cost, %s."):format(row.name, own))
     end
     local ahead = row.readahead and ratio_b(row, "rawra")
     if ahead then
-      print(("%s: %.2f of plain C with read-ahead, goal <= %.2f."):format(row.name, ahead, row.readahead))
+      print(("%s: %.2f of plain C with read-ahead, %s, plus Lua's own cost, %s; goal <= %.2f."):format(row.name, ahead,
+        number(cost(row, "rawra")), own, row.readahead))
     end
   end
 end

@@ -131,7 +131,8 @@ void tls_context_identify(tls_context *ctx)
   settings.lsec = ctx->verifyext;
   settings.depth = (uint64_t)X509_VERIFY_PARAM_get_depth(param);
   if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1) {
-    SSL_CTX_set_session_id_context(ctx->ctx, id, n);
+    /* In TLS 1.3 a client's pre-shared key is a session without any id, which a client with one refuses. */
+    SSL_CTX_set_session_id_context(ctx->ctx, id, ctx->pskclient ? 0 : n);
   }
 }
 
@@ -339,6 +340,7 @@ static int setserverpskcb(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   keep_value(L, TLS_SLOT_PSK);
   tls_callback_psk(ctx->ctx, true);
+  ctx->pskclient = false;
   return answer(L, 1, NULL);
 }
 
@@ -348,6 +350,7 @@ static int setclientpskcb(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   keep_value(L, TLS_SLOT_PSK);
   tls_callback_psk(ctx->ctx, false);
+  ctx->pskclient = true;
   return answer(L, 1, NULL);
 }
 

@@ -286,6 +286,7 @@ int tls_fail_queue(lua_State *L, const char *prefix, const char *file)
 int tls_fail_text(lua_State *L, const char *prefix, const char *text)
 {
   tls_error e;
+  tls_error_clear();
   tls_error_set(&e, TLS_KIND_CONFIG, text);
   return tls_fail_config(L, &e, prefix);
 }
@@ -344,6 +345,7 @@ int tls_refuse(lua_State *L, const char *fmt, ...)
 {
   tls_error e;
   va_list ap;
+  tls_error_clear();
   tls_error_init(&e);
   e.kind = TLS_KIND_CONFIG;
   lua_pushboolean(L, 0);

@@ -16,6 +16,8 @@ typedef struct reader {
   tls_scratch *s;
   tls_call call;
   tls_deadline deadline;
+  const unsigned char *direct; /* the result, when it is in the plaintext buffer as it is; NULL: it is in the scratch */
+  size_t ndirect, used;        /* its length, and how much of the buffer it takes */
   tls_error error;
 } reader;
 
@@ -107,7 +109,16 @@ static enum tls_status gather(reader *r, size_t n)
   return TLS_DONE;
 }
 
-/* ---- patterns: each leaves its bytes in the scratch, or pushes a string at once and says so ---- */
+/* ---- patterns: each leaves its bytes in the scratch or, untouched, in the plaintext buffer ---- */
+
+/* The string is pushed when no call is inside OpenSSL any more: Lua may raise. */
+static enum tls_status leave_in_buffer(reader *r, size_t n, size_t used)
+{
+  r->direct = r->c->buf + r->c->head;
+  r->ndirect = n;
+  r->used = used;
+  return TLS_DONE;
+}
 
 /* How many bytes a line, or everything, may still grow by. */
 static size_t room(const reader *r)
@@ -125,14 +136,11 @@ static enum tls_status too_long(reader *r)
 }
 
 /* n bytes, those in the scratch counted. With n = 0 something must be there to read all the same. */
-static enum tls_status receive_count(reader *r, size_t n, bool *pushed)
+static enum tls_status receive_count(reader *r, size_t n)
 {
-  tls_connection *c = r->c;
+  const tls_connection *c = r->c;
   if (r->s->len == 0 && n <= c->tail - c->head && n > 0) {
-    lua_pushlstring(r->L, (const char *)c->buf + c->head, n);
-    take(c, n);
-    *pushed = true;
-    return TLS_DONE;
+    return leave_in_buffer(r, n, n);
   }
   if (n == 0) {
     return fill(r);
@@ -146,25 +154,31 @@ static enum tls_status receive_count(reader *r, size_t n, bool *pushed)
   return TLS_DONE;
 }
 
-/* Appends without carriage returns: LuaSocket drops every one of them in a line. */
-static bool append_line(tls_scratch *s, const unsigned char *p, size_t n)
+/* Appends up to `max` bytes of p[0..n) without carriage returns: LuaSocket drops every one of them in a line. *used is how
+   many of the n that were; less than n when there are more than fit. False when memory is short. */
+static bool append_line(tls_scratch *s, const unsigned char *p, size_t n, size_t max, size_t *used)
 {
-  if (!tls_scratch_reserve(s, n)) {
+  const unsigned char *from = p, *end = p + n, *cr;
+  if (!tls_scratch_reserve(s, n < max ? n : max)) {
     return false;
   }
-  while (n > 0) {
-    const unsigned char *cr = memchr(p, '\r', n);
-    size_t m = cr != NULL ? (size_t)(cr - p) : n;
-    memcpy(s->p + s->len, p, m);
+  do {
+    cr = memchr(from, '\r', (size_t)(end - from));
+    size_t m = (size_t)((cr != NULL ? cr : end) - from);
+    if (m > max) {
+      m = max;
+      cr = NULL;
+    }
+    memcpy(s->p + s->len, from, m);
     s->len += m;
-    m += cr != NULL;
-    p += m;
-    n -= m;
-  }
+    max -= m;
+    from += m + (cr != NULL);
+  } while (cr != NULL);
+  *used = (size_t)(from - p);
   return true;
 }
 
-static enum tls_status receive_line(reader *r, bool *pushed)
+static enum tls_status receive_line(reader *r)
 {
   tls_connection *c = r->c;
   for (;;) {
@@ -177,17 +191,14 @@ static enum tls_status receive_line(reader *r, bool *pushed)
     const unsigned char *nl = memchr(p, '\n', avail);
     size_t n = nl != NULL ? (size_t)(nl - p) : avail;
     if (nl != NULL && r->s->len == 0 && n <= room(r) && memchr(p, '\r', n) == NULL) {
-      lua_pushlstring(r->L, (const char *)p, n);
-      take(c, n + 1);
-      *pushed = true;
-      return TLS_DONE;
+      return leave_in_buffer(r, n, n + 1);
     }
-    size_t fits = n < room(r) ? n : room(r);
-    if (!append_line(r->s, p, fits)) {
+    size_t used;
+    if (!append_line(r->s, p, n, room(r), &used)) {
       return tls_stream_nomemory(&r->error);
     }
-    if (fits < n) {
-      take(c, fits);
+    if (used < n) {
+      take(c, used);
       return too_long(r);
     }
     take(c, n + (nl != NULL));
@@ -240,15 +251,15 @@ static enum pattern check_pattern(lua_State *L, size_t *count)
   return PATTERN_COUNT;
 }
 
-static enum tls_status receive_pattern(reader *r, enum pattern pattern, size_t count, bool *pushed)
+static enum tls_status receive_pattern(reader *r, enum pattern pattern, size_t count)
 {
   switch (pattern) {
   case PATTERN_LINE:
-    return receive_line(r, pushed);
+    return receive_line(r);
   case PATTERN_ALL:
     return receive_all(r);
   default:
-    return receive_count(r, count, pushed);
+    return receive_count(r, count);
   }
 }
 
@@ -257,14 +268,22 @@ static void push_scratch(lua_State *L, const tls_scratch *s)
   lua_pushlstring(L, s->len > 0 ? (const char *)s->p : "", s->len);
 }
 
-static int receive_done(reader *r, enum tls_status status, bool pushed)
+static void push_result(const reader *r)
+{
+  if (r->direct == NULL) {
+    push_scratch(r->L, r->s);
+  } else {
+    lua_pushlstring(r->L, (const char *)r->direct, r->ndirect);
+    take(r->c, r->used);
+  }
+}
+
+static int receive_done(reader *r, enum tls_status status)
 {
   lua_State *L = r->L;
   int n = 3;
   if (status == TLS_DONE) {
-    if (!pushed) {
-      push_scratch(L, r->s);
-    }
+    push_result(r);
     lua_pushnil(L);
     lua_pushnil(L);
   } else {
@@ -285,8 +304,8 @@ int tls_receive(lua_State *L)
 {
   reader r;
   size_t count = 0, nprefix = 0;
-  bool pushed = false;
   r.L = L;
+  r.direct = NULL;
   r.c = tls_self(L, &tls_connection_type);
   enum pattern pattern = check_pattern(L, &count);
   const char *prefix = luaL_optlstring(L, 3, "", &nprefix);
@@ -303,7 +322,7 @@ int tls_receive(lua_State *L)
   if (entered && nprefix > 0 && !tls_scratch_append(r.s, prefix, nprefix)) {
     status = tls_stream_nomemory(&r.error);
   } else if (entered) {
-    status = receive_pattern(&r, pattern, count, &pushed);
+    status = receive_pattern(&r, pattern, count);
   } else if (nprefix > 0) {
     tls_scratch_append(r.s, prefix, nprefix);
   }
@@ -313,5 +332,5 @@ int tls_receive(lua_State *L)
       release_idle(r.c);
     }
   }
-  return receive_done(&r, status, pushed);
+  return receive_done(&r, status);
 }

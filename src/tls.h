@@ -191,6 +191,7 @@ typedef struct tls_context {
   SSL_CTX *ctx; /* NULL once closed */
   enum tls_mode mode;
   unsigned verifyext;          /* TLS_LSEC_* */
+  bool pskclient;              /* the function in TLS_SLOT_PSK is a client's */
   bool dhparam;                /* a function in TLS_SLOT_DHPARAM waits to be called */
   EVP_PKEY *dh;                /* what it gave */
   const char *dherror;         /* why it gave nothing; static text */

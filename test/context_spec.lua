@@ -322,72 +322,6 @@ describe("ssl.context", function()
     end)
   end)
 
-  describe("setcurve", function()
-    it("restricts to one group", function()
-      for _, name in ipairs { "P-256", "prime256v1", "secp384r1", "P-521" } do
-        local ctx = client()
-        assert.is_true(context.setcurve(ctx, name))
-        local other = server()
-        assert.is_true(context.setcurveslist(other, "X25519"))
-        assert.is_nil(S.try(ctx, other)[1] or nil)
-        connect(ctx)
-      end
-    end)
-
-    it("Q28 takes X25519 and X448, and no lists", function()
-      for _, name in ipairs { "X25519", "X448" } do
-        local ctx, other = client(), server()
-        assert.is_true(context.setcurve(ctx, name))
-        assert.is_true(context.setcurveslist(other, name))
-        connect(ctx, other)
-        other = server()
-        assert.is_true(context.setcurveslist(other, "P-384"))
-        assert.is_false(S.try(ctx, other)[1])
-      end
-      fails("elliptic curve 'P-256:P-384' not supported", context.setcurve(any(), "P-256:P-384"))
-    end)
-
-    it("refuses what is no curve", function()
-      for _, name in ipairs { "", "x", "p-256", " P-256" } do
-        fails(("elliptic curve '%s' not supported"):format(name), context.setcurve(any(), name))
-      end
-      fails("elliptic curve 'P-256\\0' not supported", context.setcurve(any(), "P-256\0"))
-      fails("elliptic curve '" .. LONG .. "' not supported", context.setcurve(any(), LONG))
-    end)
-
-    it("answers for each curve of ssl.config without raising", function()
-      for name in pairs(config.curves) do
-        local ok, err = context.setcurve(any(), name)
-        if not ok then assert.equal(("elliptic curve '%s' not supported"):format(name), err) end
-      end
-    end)
-
-    it("changes nothing when it fails", function()
-      local ctx, other = client(), server()
-      assert.is_true(context.setcurve(ctx, "P-384"))
-      fails("elliptic curve 'x' not supported", context.setcurve(ctx, "x"))
-      assert.is_true(context.setcurve(other, "P-256"))
-      assert.is_false(S.try(ctx, other)[1])
-    end)
-  end)
-
-  describe("setcurveslist", function()
-    it("takes names with colons", function()
-      local ctx, other = client(), server()
-      assert.is_true(context.setcurveslist(ctx, "X25519:P-384"))
-      assert.is_true(context.setcurveslist(other, "P-384"))
-      connect(ctx, other)
-    end)
-
-    it("refuses lists with an unknown name, whole", function()
-      for _, list in ipairs { "", "x", "P-256:x", ":", "P-256::P-384" } do
-        fails(('unknown elliptic curve in "%s"'):format(list), context.setcurveslist(any(), list))
-      end
-      fails('unknown elliptic curve in "P-256\\0:x"', context.setcurveslist(any(), "P-256\0:x"))
-      fails('unknown elliptic curve in "' .. LONG .. '"', context.setcurveslist(any(), LONG))
-    end)
-  end)
-
   describe("setalpn", function()
     it("takes protocols in wire format, and the empty string for none", function()
       local ctx = client()
@@ -502,54 +436,6 @@ describe("ssl.context", function()
     end)
   end)
 
-  describe("protocol", function()
-    local versions = { tlsv1 = "TLSv1", tlsv1_1 = "TLSv1.1", tlsv1_2 = "TLSv1.2", tlsv1_3 = "TLSv1.3" }
-    local weak = "DEFAULT@SECLEVEL=0"
-
-    for name, shown in pairs(versions) do
-      it(name .. " pins one version on either side", function()
-        for _, side in ipairs { "client", "server" } do
-          local c = S.client { ciphers = weak, protocol = side == "client" and name or "any" }
-          local s = S.server { ciphers = weak, protocol = side == "server" and name or "any" }
-          local conn, peer = connect(c, s)
-          assert.equal(shown, conn:info("protocol"))
-          assert.equal(shown, peer:info("protocol"))
-        end
-      end)
-
-      it(name .. " refuses the others", function()
-        for other in pairs(versions) do
-          if other ~= name then
-            local cr, sr = S.try(S.client { ciphers = weak, protocol = name },
-              S.server { ciphers = weak, protocol = other })
-            assert.is_false(cr[1])
-            assert.is_false(sr[1])
-          end
-        end
-      end)
-    end
-
-    it("says so on both sides when none is shared", function()
-      local cr, sr = S.try(S.client { protocol = "tlsv1_2" }, S.server { protocol = "tlsv1_3" })
-      assert.equal("tlsv1 alert protocol version", cr[2])
-      assert.equal("alert", cr[3].kind)
-      assert.equal("unsupported protocol", sr[2])
-      assert.equal("protocol", sr[3].kind)
-    end)
-
-    it("Q32 sslv23 is any; options take versions away", function()
-      local c = connect(S.client { protocol = "sslv23" }, S.server { protocol = "sslv23" })
-      assert.equal("TLSv1.3", c:info("protocol"))
-      c = connect(S.client { protocol = "sslv23", options = { "no_sslv2", "no_sslv3", "no_tlsv1_3" } })
-      assert.equal("TLSv1.2", c:info("protocol"))
-    end)
-
-    it("Q32 TLS 1.0 and 1.1 are out of reach at the default security level", function()
-      assert.is_false(S.try(S.client { protocol = "tlsv1" })[1])
-      assert.is_false(S.try(S.client { protocol = "tlsv1_1" })[1])
-    end)
-  end)
-
   it("costs no memory that is not given back", function()
     local loop = [[
       local ssl = require "ssl"
@@ -581,8 +467,9 @@ describe("ssl.context", function()
       local before = rss()
       for _ = 1, 1500 do once() end
       collectgarbage() collectgarbage()
-      print(rss() - before < 4096)]]
-    if (os.getenv("LD_PRELOAD") or "") ~= "" then return pending("memory is watched by a tool") end
+      -- A tool that watches memory keeps freed blocks; it tells of leaks by itself.
+      local watched = os.getenv("ASAN_OPTIONS") or (os.getenv("LD_PRELOAD") or ""):find("vgpreload")
+      print(watched ~= nil or rss() - before < 4096)]]
     assert.equal("true", S.fresh(loop))
   end)
 end)

@@ -99,6 +99,15 @@ function M.raw(conn, f)
   if not ok then error(err, 0) end
 end
 
+--- Ends a connection by a reset, without close_notify.
+function M.reset(conn)
+  M.raw(conn, function(sock)
+    sock:setoption("linger", { on = true, timeout = 0 })
+    sock:close()
+  end)
+  conn:close() -- its descriptor is gone; nothing was opened since
+end
+
 --- Calls `step` until it answers true; fails the test after a bounded number of calls and seconds.
 function M.poll(step, what)
   local deadline = socket.gettime() + M.MAXSECONDS

@@ -28,7 +28,7 @@ packages() {
     lint) echo lua-check cppcheck clang-tidy clang shellcheck ;;
     valgrind) echo valgrind libc6-dbg ;;
     rock) echo luarocks ;;
-    bench) echo openssl lua-socket lua-sec ;;
+    bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
       for group in build demo test compat real lint valgrind rock bench; do packages $group; done
       for version in 5.1 5.2 5.3 5.4 luajit; do lua_packages $version; done ;;

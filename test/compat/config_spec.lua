@@ -40,7 +40,9 @@ describe("compat ssl.config", function()
   end)
 
   it("lists the protocols of TLS by name, without any and sslv23", function()
-    for _, name in ipairs { "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3" } do assert.is_true(config.protocols[name], name) end
+    for _, name in ipairs { "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3" } do
+      assert.is_true(config.protocols[name], name)
+    end
     assert.is_nil(config.protocols.any)
     assert.is_nil(config.protocols.sslv23)
   end)

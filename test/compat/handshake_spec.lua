@@ -71,6 +71,41 @@ describe("compat dohandshake", function()
     T.close(c, s)
   end)
 
+  it("of protocol any is not bound by the system's configuration", function()
+    local name = os.tmpname()
+    local f = assert(io.open(name, "w"))
+    f:write("openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = sys\n[sys]\nMinProtocol = TLSv1.3\n")
+    f:close()
+    local out, status = T.child([[
+      local support = require "support"
+      local c, s = support.connected(support.client(), support.server { protocol = "tlsv1_2" })
+      assert(c:info("protocol") == "TLSv1.2")
+    ]], 20, "OPENSSL_CONF=" .. name)
+    os.remove(name)
+    assert.equal(0, status, out)
+  end)
+
+  it("may begin in a coroutine that ends, and go on in another", function()
+    local called = 0
+    local c, s = support.wrapped(support.client { alpn = "a" }, support.server { alpn = function()
+      called = called + 1
+      return "a"
+    end })
+    local function step(conn)
+      local thread = coroutine.create(function() return conn:dohandshake() end)
+      local _, ok = assert(coroutine.resume(thread))
+      support.collect()
+      return ok
+    end
+    support.poll(function()
+      local one, two = step(c), step(s)
+      return one and two
+    end, "both handshakes")
+    assert.equal(1, called)
+    assert.equal("a", c:getalpn())
+    T.close(c, s)
+  end)
+
   it("obeys ciphers and ciphersuites", function()
     local c, s = support.connected(support.client(join(T.TLS12, { ciphers = "ECDHE-ECDSA-CHACHA20-POLY1305" })))
     assert.equal("ECDHE-ECDSA-CHACHA20-POLY1305", s:info("cipher"))
@@ -229,6 +264,15 @@ describe("compat failed handshake", function()
     T.close(c, s)
     c, s = support.connected(ctx)
     T.close(c, s)
+  end)
+
+  it("leaves no stale error behind when it is closed", function()
+    local c, s = T.halfwrapped()
+    s:send("no TLS here at all\r\n")
+    T.finish(c)
+    T.close(c, s)
+    T.begins(pack(ssl.newcontext(support.client { ciphers = "nosuchcipher" })), nil,
+      "error setting cipher list (no cipher match)")
   end)
 
   it("has an answer for every method afterwards", function()

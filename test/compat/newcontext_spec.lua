@@ -26,8 +26,8 @@ describe("compat newcontext", function()
   end)
 
   it("leaves the settings as they were", function()
-    local cfg = support.server { verify = { "peer" }, options = { "all", "no_ticket" }, depth = 3, cafile = cert "rootA",
-      alpn = { "h2" } }
+    local cfg = support.server { verify = { "peer" }, options = { "all", "no_ticket" }, depth = 3,
+      cafile = cert "rootA", alpn = { "h2" } }
     local before = {}
     for k, v in pairs(cfg) do before[k] = v end
     accepted(pack(ssl.newcontext(cfg)))

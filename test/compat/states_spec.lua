@@ -112,7 +112,7 @@ describe("compat closed connection", function()
   it("answers every method when it was closed before the handshake", function()
     local c = support.wrapped()
     c:close()
-    for name, f in pairs(getmetatable(c).__index) do
+    for _, f in pairs(getmetatable(c).__index) do
       if type(f) == "function" then pcall(f, c, "x", 1, 1, "x") end
     end
     T.begins(pack(c:dohandshake()), false, "closed")
@@ -179,8 +179,8 @@ describe("compat close", function()
   end)
 
   it("of a collected connection sends close_notify", function()
-    local c, s = support.connected()
-    c = nil -- luacheck: ignore
+    local _, s = support.connected()
+    _ = nil -- luacheck: ignore
     support.poll(function()
       support.collect()
       local _, err = s:receive(1)
@@ -337,12 +337,13 @@ describe("compat finished and exporter", function()
       assert.is_true(c:getfinished() == s:getpeerfinished())
       assert.is_true(s:getfinished() == c:getpeerfinished())
       assert.is_false(c:getfinished() == c:getpeerfinished())
-      local one, two = c:exportkeyingmaterial("EXPORTER-test", 32, "ctx"), s:exportkeyingmaterial("EXPORTER-test", 32, "ctx")
+      local label = "EXPORTER-test"
+      local one, two = c:exportkeyingmaterial(label, 32, "ctx"), s:exportkeyingmaterial(label, 32, "ctx")
       assert.equal(32, #one)
       assert.is_true(one == two)
-      assert.is_false(one == c:exportkeyingmaterial("EXPORTER-test", 32, "other"))
+      assert.is_false(one == c:exportkeyingmaterial(label, 32, "other"))
       assert.is_false(one == c:exportkeyingmaterial("EXPORTER-other", 32, "ctx"))
-      local without, empty = c:exportkeyingmaterial("EXPORTER-test", 32), c:exportkeyingmaterial("EXPORTER-test", 32, "")
+      local without, empty = c:exportkeyingmaterial(label, 32), c:exportkeyingmaterial(label, 32, "")
       assert.equal(case[1] == "tlsv1_3", without == empty)
       T.close(c, s)
     end)
