@@ -214,7 +214,10 @@ void tls_callback_dh(tls_connection *c)
   }
   dh_query q = {TLS_SLOT_CONTEXT, ctx};
   /* The connection may be older than its context's parameters. */
-  if (tls_callback(c->call, "dhparam", dh_body, &q) && ctx->dh != NULL && EVP_PKEY_up_ref(ctx->dh) == 1 && SSL_set0_tmp_dh_pkey(c->ssl, ctx->dh) != 1) {
+  if (!tls_callback(c->call, "dhparam", dh_body, &q) || ctx->dh == NULL || EVP_PKEY_up_ref(ctx->dh) != 1) {
+    return;
+  }
+  if (SSL_set0_tmp_dh_pkey(c->ssl, ctx->dh) != 1) {
     EVP_PKEY_free(ctx->dh);
     tls_error_clear();
   }

@@ -1,6 +1,6 @@
 /*
- * trust.c: what a context trusts: CA files and directories, DANE, and the name that a peer's certificate must carry. The check
- * itself, inside the handshake, is in verify.c.
+ * trust.c: what a context trusts: CA files and directories, DANE, and the name that a peer's certificate must carry. The
+ * check itself, inside the handshake, is in verify.c.
  */
 #include "tls.h"
 
