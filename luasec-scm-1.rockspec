@@ -34,6 +34,7 @@ build = {
       libdirs = { "$(OPENSSL_LIBDIR)", "$(CRYPTO_LIBDIR)" },
       libraries = { "ssl", "crypto" },
       sources = {
+        "src/algorithms.c",
         "src/binding.c",
         "src/callback.c",
         "src/config.c",
@@ -41,7 +42,9 @@ build = {
         "src/context.c",
         "src/credentials.c",
         "src/error.c",
+        "src/handshake.c",
         "src/inspect.c",
+        "src/material.c",
         "src/object.c",
         "src/options.c",
         "src/receive.c",

@@ -35,6 +35,11 @@ static int getpeerfinished(lua_State *L)
   return push_finished(L, SSL_get_peer_finished);
 }
 
+static int refused(lua_State *L, const char *why)
+{
+  return tls_fail_nil(L, tls_refuse(L, "%s", why));
+}
+
 /* conn:exportkeyingmaterial(label, n [, context]): n bytes bound to this connection, or nil, message.
    SSL_export_keying_material(3), RFC 5705, RFC 8446 section 7.5. */
 static int exportkeyingmaterial(lua_State *L)
@@ -56,9 +61,7 @@ static int exportkeyingmaterial(lua_State *L)
                                       context != NULL) == 1;
   tls_error_clear();
   if (!ok) {
-    lua_pushnil(L);
-    lua_pushliteral(L, "error exporting keying material");
-    return 2;
+    return refused(L, "error exporting keying material");
   }
   lua_pushlstring(L, (const char *)out, (size_t)n);
   OPENSSL_cleanse(out, (size_t)n);
@@ -93,11 +96,6 @@ static size_t tls_exporter(SSL *ssl, unsigned char *out)
   static const char label[] = "EXPORTER-Channel-Binding";
   static const unsigned char context[1];
   return SSL_export_keying_material(ssl, out, 32, label, sizeof label - 1, context, 0, 1) == 1 ? 32 : 0;
-}
-
-static int refused(lua_State *L, const char *why)
-{
-  return tls_fail_nil(L, tls_refuse(L, "%s", why));
 }
 
 /* conn:getchannelbinding("tls-exporter" | "tls-unique" | "tls-server-end-point"): bytes; or nil, message, detail when this

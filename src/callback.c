@@ -349,7 +349,8 @@ static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *outlen, c
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   if (q.selected == NULL) {
-    return SSL_TLSEXT_ERR_NOACK;
+    const tls_context *ctx = tls_contextof(ssl);
+    return ctx != NULL && ctx->alpnstrict ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
   }
   *out = q.selected;
   *outlen = q.nselected;

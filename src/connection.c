@@ -11,6 +11,7 @@
 
 #include <openssl/err.h>
 
+#define DROPPED_MAX 64    /* reads of what a peer sends after our close_notify, a step */
 #define CONNECTION_KIB 24 /* what a connection costs OpenSSL, for the collector */
 
 static int ex_index = -1;
@@ -62,7 +63,7 @@ void tls_leave(tls_connection *c)
 }
 
 /* What a callback did counts for more than what OpenSSL made of it: its error, or the program closing the connection. */
-static bool interrupted(tls_connection *c, tls_error *e)
+bool tls_interrupted(tls_connection *c, tls_error *e)
 {
   if (tls_callback_error(c->call, e)) {
     c->broken = true;
@@ -79,7 +80,7 @@ static enum tls_status outcome(tls_connection *c, int ret, int sys, tls_error *e
 {
   enum tls_status status = ret == 1 ? TLS_DONE : tls_error_ssl(e, c->ssl, ret, sys);
   c->starved = status == TLS_WANT_READ;
-  if (interrupted(c, e)) {
+  if (tls_interrupted(c, e)) {
     return TLS_FAILED;
   }
   if (status == TLS_FAILED && (e->kind != TLS_KIND_CLOSED)) {
@@ -107,6 +108,31 @@ enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_
   errno = 0;
   int ret = SSL_write_ex(c->ssl, p, n, put);
   return outcome(c, ret, errno, e);
+}
+
+/* Sends close_notify, then reads until the peer's; what else comes is dropped, a bounded number of records a step. */
+enum tls_status tls_step_shutdown(tls_connection *c, tls_error *e)
+{
+  unsigned char dropped[1024];
+  size_t got;
+  if ((SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) == 0) {
+    errno = 0;
+    int ret = SSL_shutdown(c->ssl);
+    enum tls_status status = outcome(c, ret >= 0 ? 1 : ret, errno, e);
+    if (status != TLS_DONE) {
+      return status;
+    }
+  }
+  for (int i = 0; i < DROPPED_MAX; i++) {
+    if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
+      return TLS_DONE;
+    }
+    enum tls_status status = tls_step_read(c, dropped, sizeof dropped, &got, e);
+    if (status != TLS_DONE) {
+      return status == TLS_FAILED && e->kind == TLS_KIND_CLOSED && !c->closing ? TLS_DONE : status;
+    }
+  }
+  return TLS_WANT_READ;
 }
 
 /* ---- life ---- */
@@ -267,141 +293,7 @@ static int getfd(lua_State *L)
   return 1;
 }
 
-/* ---- handshake ---- */
-
-static enum tls_status run_handshake(tls_connection *c, tls_error *e)
-{
-  tls_deadline deadline = {false, 0};
-  enum tls_status status;
-  if (c->server) {
-    tls_callback_dh(c);
-  }
-  if (interrupted(c, e)) {
-    return TLS_FAILED;
-  }
-  do {
-    status = tls_step_handshake(c, e);
-  } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &deadline));
-  return status;
-}
-
-/* The parameters that a dhparam function did not give may be what is missing. */
-static void explain_dh(const tls_connection *c, tls_error *e)
-{
-  const tls_context *ctx = c->ssl != NULL ? tls_contextof(c->ssl) : NULL;
-  if (ctx != NULL && ctx->dherror != NULL && ERR_GET_LIB(e->code) == ERR_LIB_SSL &&
-      ERR_GET_REASON(e->code) == SSL_R_NO_SHARED_CIPHER) {
-    e->text = ctx->dherror;
-  }
-}
-
-/* Remembers the handshake's first error, which every later dohandshake repeats. */
-static int handshake_failed(lua_State *L, tls_connection *c, tls_error *e)
-{
-  if (c->server) {
-    explain_dh(c, e);
-  }
-  tls_verify_error(c, e);
-  lua_pushboolean(L, 0);
-  tls_error_message(L, e);
-  tls_error_detail(L, e);
-  if (c->state == TLS_STATE_NEW) {
-    c->failed = true;
-    lua_pushvalue(L, -2);
-    tls_setslot(L, 1, TLS_SLOT_FAILURE);
-    lua_pushvalue(L, -1);
-    tls_setslot(L, 1, TLS_SLOT_ERROR);
-  }
-  return 3;
-}
-
-static int simple_failure(lua_State *L, enum tls_kind kind, const char *text)
-{
-  tls_error e;
-  tls_error_set(&e, kind, text);
-  lua_pushboolean(L, 0);
-  tls_error_message(L, &e);
-  tls_error_detail(L, &e);
-  return 3;
-}
-
-/* conn:dohandshake(): true; or false, message, detail. "wantread" or "wantwrite": the timeout is over, call again. Any other
-   failure is final and repeated by later calls. SSL_do_handshake(3). */
-static int dohandshake(lua_State *L)
-{
-  tls_connection *c = tls_checkconnection(L, 1);
-  tls_call call;
-  tls_error e;
-  lua_settop(L, 1);
-  if (c->state == TLS_STATE_CLOSED) {
-    return simple_failure(L, TLS_KIND_CLOSED, "closed");
-  }
-  if (c->failed) {
-    lua_pushboolean(L, 0);
-    tls_getslot(L, 1, TLS_SLOT_FAILURE);
-    tls_getslot(L, 1, TLS_SLOT_ERROR);
-    return 3;
-  }
-  if (c->state == TLS_STATE_CONNECTED) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  enum tls_status status = TLS_FAILED;
-  bool entered = tls_enter(c, &call, L, 1, &e);
-  if (entered) {
-    status = run_handshake(c, &e);
-    tls_leave(c);
-  }
-  if (status == TLS_DONE) {
-    c->state = TLS_STATE_CONNECTED;
-    SSL_free_buffers(c->ssl);
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  if (status != TLS_FAILED) {
-    lua_pushboolean(L, 0);
-    return 1 + tls_stream_want(L, status);
-  }
-  return entered ? handshake_failed(L, c, &e) : simple_failure(L, e.kind, e.text);
-}
-
-static int send_name(lua_State *L, tls_connection *c)
-{
-  size_t n;
-  const char *name = luaL_checklstring(L, 2, &n);
-  tls_error_clear();
-  bool ok = strlen(name) == n && (c->state != TLS_STATE_NEW || c->call != NULL || SSL_set_tlsext_host_name(c->ssl, name) == 1);
-  tls_error_clear();
-  return ok ? 0 : tls_refuse(L, "invalid server name (%s)", n <= 255 ? name : "longer than 255 bytes");
-}
-
-/* conn:sni(name) on a client: the name to send. conn:sni(map [, strict]) on a server: contexts by name, looked up when the
-   client's name comes, so later changes of the map count; with strict a name that is not in it ends the handshake.
-   Returns nothing; false, message, detail for a name that cannot be sent. SSL_set_tlsext_host_name(3), RFC 6066 section 3. */
-static int sni(lua_State *L)
-{
-  tls_connection *c = tls_checkconnection(L, 1);
-  if (!c->server) {
-    return send_name(L, c);
-  }
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_pushnil(L);
-  while (lua_next(L, 2)) {
-    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING, 2, "the names in the map must be strings");
-    luaL_argcheck(L, tls_toobject(L, -1, &tls_context_type) != NULL, 2, "the values in the map must be contexts");
-    lua_pop(L, 1);
-  }
-  if (c->state != TLS_STATE_NEW) {
-    return 0;
-  }
-  c->snistrict = lua_toboolean(L, 3);
-  lua_pushvalue(L, 2);
-  tls_setslot(L, 1, TLS_SLOT_SNI);
-  if (tls_contextof(c->ssl) == NULL) {
-    tls_callback_sni(SSL_get_SSL_CTX(c->ssl)); /* a context of luaossl's; ours have it from the start */
-  }
-  return 0;
-}
+/* ---- module ---- */
 
 /* conn:lasterror(): the detail table of the last failure, nil if there was none. */
 static int lasterror(lua_State *L)
@@ -410,8 +302,6 @@ static int lasterror(lua_State *L)
   tls_getslot(L, 1, TLS_SLOT_ERROR);
   return 1;
 }
-
-/* ---- module ---- */
 
 /* setmethod(name, f): gives every connection a method. Returns nothing. */
 static int setmethod(lua_State *L)
@@ -446,10 +336,8 @@ static const luaL_Reg functions[] = {
 
 static const luaL_Reg methods[] = {
   {"close", close_connection},
-  {"dohandshake", dohandshake},
   {"getfd", getfd},
   {"lasterror", lasterror},
-  {"sni", sni},
   {NULL, NULL},
 };
 
@@ -467,6 +355,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
   tls_callback_open(L);
   if (tls_newtype(L, &tls_connection_type, methods, meta)) {
     tls_stream_open(L);
+    tls_addmethods(L, tls_handshake_methods);
     tls_addmethods(L, tls_wait_methods);
     tls_addmethods(L, tls_socket_methods);
     tls_addmethods(L, tls_verify_methods);

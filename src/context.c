@@ -1,6 +1,6 @@
 /*
- * context.c: ssl.context, the settings that connections are made from: life, protocol versions, ciphers, groups, options,
- * verify modes, ALPN, PSK. Certificates and keys are in credentials.c, trust in trust.c.
+ * context.c: ssl.context, the settings that connections are made from: life, protocol versions, options, verify modes,
+ * ALPN, PSK. Ciphers and groups are in algorithms.c, certificates and keys in credentials.c, trust in trust.c.
  *
  * Every function answers true, or false, message, detail. Wrong argument types raise, as does a closed context.
  */
@@ -37,30 +37,40 @@ tls_context *tls_checkcontext(lua_State *L, int arg)
 
 /* ---- life ---- */
 
-static int protocol_range(const char *name, int *version)
+typedef struct protocol {
+  const char *name;
+  int min, max;
+} protocol;
+
+/* NULL for an unknown name. 0 leaves an end of the range to OpenSSL. */
+static const protocol *find_protocol(const char *name)
 {
-  static const struct {
-    const char *name;
-    int version;
-  } names[] = {
-    {"any", 0}, {"sslv23", 0}, {"tlsv1", TLS1_VERSION}, {"tlsv1_1", TLS1_1_VERSION}, {"tlsv1_2", TLS1_2_VERSION},
-    {"tlsv1_3", TLS1_3_VERSION},
+  static const protocol protocols[] = {
+    {"any", 0, 0},
+    {"sslv23", 0, 0},
+    {"tlsv1", TLS1_VERSION, TLS1_VERSION},
+    {"tlsv1+", TLS1_VERSION, 0},
+    {"tlsv1_1", TLS1_1_VERSION, TLS1_1_VERSION},
+    {"tlsv1_1+", TLS1_1_VERSION, 0},
+    {"tlsv1_2", TLS1_2_VERSION, TLS1_2_VERSION},
+    {"tlsv1_2+", TLS1_2_VERSION, 0},
+    {"tlsv1_3", TLS1_3_VERSION, TLS1_3_VERSION},
+    {"tlsv1_3+", TLS1_3_VERSION, 0},
   };
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(name, names[i].name) == 0) {
-      *version = names[i].version;
-      return 1;
+  for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++) {
+    if (strcmp(name, protocols[i].name) == 0) {
+      return &protocols[i];
     }
   }
-  return 0;
+  return NULL;
 }
 
-static void set_defaults(tls_context *ctx, int version)
+static void set_defaults(tls_context *ctx, const protocol *range)
 {
   X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
   SSL_CTX_set_ex_data(ctx->ctx, ex_index, ctx);
-  SSL_CTX_set_min_proto_version(ctx->ctx, version);
-  SSL_CTX_set_max_proto_version(ctx->ctx, version);
+  SSL_CTX_set_min_proto_version(ctx->ctx, range->min);
+  SSL_CTX_set_max_proto_version(ctx->ctx, range->max);
   SSL_CTX_set_mode(ctx->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_session_cache_mode(ctx->ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_read_ahead(ctx->ctx, 1);
@@ -70,13 +80,13 @@ static void set_defaults(tls_context *ctx, int version)
   X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 }
 
-/* create(protocol): "any", "sslv23", "tlsv1", "tlsv1_1", "tlsv1_2" or "tlsv1_3". Returns a context without a mode, or
-   nil, message, detail. SSL_CTX_new(3), SSL_CTX_set_min_proto_version(3). */
+/* create(protocol): "any", "sslv23", or "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3", which with a "+" stand for that version
+   and newer ones. Returns a context without a mode, or nil, message, detail. SSL_CTX_new(3), SSL_CTX_set_min_proto_version(3). */
 static int create(lua_State *L)
 {
   const char *name = tls_checkname(L, 1);
-  int version;
-  if (!protocol_range(name, &version)) {
+  const protocol *range = find_protocol(name);
+  if (range == NULL) {
     return tls_fail_nil(L, tls_refuse(L, "invalid protocol (%s)", name));
   }
   tls_error_clear();
@@ -86,7 +96,7 @@ static int create(lua_State *L)
   if (ctx->ctx == NULL) {
     return tls_fail_nil(L, tls_fail_queue(L, "error creating context", NULL));
   }
-  set_defaults(ctx, version);
+  set_defaults(ctx, range);
   return 1;
 }
 
@@ -138,17 +148,6 @@ void tls_context_identify(tls_context *ctx)
 
 /* ---- settings ---- */
 
-/* true, or the failure of an OpenSSL call with `prefix`. */
-static int answer(lua_State *L, int ok, const char *prefix)
-{
-  if (!ok) {
-    return tls_fail_queue(L, prefix, NULL);
-  }
-  tls_error_clear();
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /* setmode(ctx, "client"|"server") */
 static int setmode(lua_State *L)
 {
@@ -162,34 +161,7 @@ static int setmode(lua_State *L)
   } else {
     return tls_refuse(L, "invalid mode (%s)", name);
   }
-  return answer(L, 1, NULL);
-}
-
-/* Tried on a connection first: a list without any cipher would else empty the context's. */
-static int set_ciphers(SSL_CTX *ctx, const char *list)
-{
-  SSL *ssl = SSL_new(ctx);
-  int ok = ssl != NULL && SSL_set_cipher_list(ssl, list) == 1;
-  SSL_free(ssl);
-  return ok && SSL_CTX_set_cipher_list(ctx, list) == 1;
-}
-
-/* setcipher(ctx, list): TLS 1.2 and older, openssl-ciphers(1). SSL_CTX_set_cipher_list(3). */
-static int setcipher(lua_State *L)
-{
-  tls_context *ctx = tls_checkcontext(L, 1);
-  const char *list = tls_checkname(L, 2);
-  tls_error_clear();
-  return answer(L, set_ciphers(ctx->ctx, list), "error setting cipher list");
-}
-
-/* setciphersuites(ctx, list): TLS 1.3. SSL_CTX_set_ciphersuites(3). */
-static int setciphersuites(lua_State *L)
-{
-  tls_context *ctx = tls_checkcontext(L, 1);
-  const char *list = tls_checkname(L, 2);
-  tls_error_clear();
-  return answer(L, SSL_CTX_set_ciphersuites(ctx->ctx, list), "error setting cipher list");
+  return tls_answer(L, 1, NULL);
 }
 
 /* setdepth(ctx, n): most intermediate certificates in a chain. SSL_CTX_set_verify_depth(3). */
@@ -199,7 +171,7 @@ static int setdepth(lua_State *L)
   lua_Integer n = luaL_checkinteger(L, 2);
   luaL_argcheck(L, n >= -1 && n <= INT_MAX, 2, "depth out of range");
   SSL_CTX_set_verify_depth(ctx->ctx, (int)n);
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 typedef struct flag_name {
@@ -241,7 +213,7 @@ static int setverify(lua_State *L)
   if (flags != 0) {
     SSL_CTX_set_verify(ctx->ctx, (int)flags, NULL);
   }
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 /* setoptions(ctx, ...): names of ssl.config.options; all or nothing, and only ever added. SSL_CTX_set_options(3). */
@@ -261,33 +233,7 @@ static int setoptions(lua_State *L)
   if ((flags & SSL_OP_ENABLE_KTLS) != 0) {
     SSL_CTX_set_read_ahead(ctx->ctx, 0); /* the kernel cannot take over in the middle of what was read ahead */
   }
-  return answer(L, 1, NULL);
-}
-
-/* setcurve(ctx, name): one curve of ssl.config.curves, and no other group. SSL_CTX_set1_groups_list(3). */
-static int setcurve(lua_State *L)
-{
-  tls_context *ctx = tls_checkcontext(L, 1);
-  const char *name = tls_checkname(L, 2);
-  tls_error_clear();
-  if (tls_curve_nid(name) == NID_undef || !SSL_CTX_set1_groups_list(ctx->ctx, name)) {
-    tls_error_clear();
-    return tls_refuse(L, "elliptic curve '%s' not supported", name);
-  }
-  return answer(L, 1, NULL);
-}
-
-/* setcurveslist(ctx, list): groups in order of preference, "X25519:P-256". SSL_CTX_set1_groups_list(3). */
-static int setcurveslist(lua_State *L)
-{
-  tls_context *ctx = tls_checkcontext(L, 1);
-  const char *list = tls_checkname(L, 2);
-  tls_error_clear();
-  if (!SSL_CTX_set1_groups_list(ctx->ctx, list)) {
-    tls_error_clear();
-    return tls_refuse(L, "unknown elliptic curve in \"%s\"", list);
-  }
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 /* Keeps the value at stack index 2 in a slot of the context; nil takes it out. */
@@ -322,7 +268,16 @@ static int setalpn(lua_State *L)
     tls_error_clear();
     return tls_fail_text(L, "error setting ALPN", n > 65535 ? "longer than 65535 bytes" : "malformed list of protocols");
   }
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
+}
+
+/* setalpnstrict(ctx, on): without a protocol in common the handshake fails. RFC 7301 section 3.2. */
+static int setalpnstrict(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  luaL_checkany(L, 2);
+  ctx->alpnstrict = lua_toboolean(L, 2);
+  return tls_answer(L, 1, NULL);
 }
 
 /* setalpncb(ctx, f): f(wire offered by the client) -> wire of protocols in order of preference; any other value: none. */
@@ -331,7 +286,7 @@ static int setalpncb(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   keep_value(L, TLS_SLOT_ALPN);
   tls_callback_alpn(ctx->ctx);
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 /* setserverpskcb(ctx, f): f(identity, maxpsk) -> psk or nil. SSL_CTX_set_psk_server_callback(3). */
@@ -341,7 +296,7 @@ static int setserverpskcb(lua_State *L)
   keep_value(L, TLS_SLOT_PSK);
   tls_callback_psk(ctx->ctx, true);
   ctx->pskclient = false;
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 /* setclientpskcb(ctx, f): f(hint or nil, maxidentity, maxpsk) -> identity, psk. SSL_CTX_set_psk_client_callback(3). */
@@ -351,7 +306,7 @@ static int setclientpskcb(lua_State *L)
   keep_value(L, TLS_SLOT_PSK);
   tls_callback_psk(ctx->ctx, false);
   ctx->pskclient = true;
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 /* setpskhint(ctx, hint): what the server tells TLS 1.2 clients. SSL_CTX_use_psk_identity_hint(3). */
@@ -364,7 +319,7 @@ static int setpskhint(lua_State *L)
     return tls_fail_text(L, "error setting PSK hint", "the hint contains a NUL byte");
   }
   tls_error_clear();
-  return answer(L, SSL_CTX_use_psk_identity_hint(ctx->ctx, hint), "error setting PSK hint");
+  return tls_answer(L, SSL_CTX_use_psk_identity_hint(ctx->ctx, hint), "error setting PSK hint");
 }
 
 /* setservername(ctx, name): what each client connection of the context sends as SNI. SSL_set_tlsext_host_name(3). */
@@ -389,7 +344,7 @@ static int setreadahead(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   luaL_checkany(L, 2);
   SSL_CTX_set_read_ahead(ctx->ctx, lua_toboolean(L, 2));
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 /* setmaxreceive(ctx, n): the most bytes that one receive("*l") or receive("*a") of a connection may gather; 0: no limit. */
@@ -397,7 +352,7 @@ static int setmaxreceive(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
   ctx->maxreceive = tls_checksize(L, 2);
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 static const char *verifyext_bits(lua_State *L, unsigned *lsec, unsigned long *crl)
@@ -430,22 +385,19 @@ static int setverifyext(lua_State *L)
   }
   ctx->verifyext = lsec;
   X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx->ctx), crl);
-  return answer(L, 1, NULL);
+  return tls_answer(L, 1, NULL);
 }
 
 static const luaL_Reg functions[] = {
   {"create", create},
   {"setmode", setmode},
-  {"setcipher", setcipher},
-  {"setciphersuites", setciphersuites},
   {"setdepth", setdepth},
   {"setverify", setverify},
   {"setoptions", setoptions},
-  {"setcurve", setcurve},
-  {"setcurveslist", setcurveslist},
   {"setdhparam", setdhparam},
   {"setalpn", setalpn},
   {"setalpncb", setalpncb},
+  {"setalpnstrict", setalpnstrict},
   {"setserverpskcb", setserverpskcb},
   {"setclientpskcb", setclientpskcb},
   {"setpskhint", setpskhint},
@@ -474,6 +426,7 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
   tls_newtype(L, &tls_context_type, methods, meta);
   lua_newtable(L);
   tls_setfuncs(L, functions, 0);
+  tls_setfuncs(L, tls_algorithms_functions, 0);
   tls_setfuncs(L, tls_credentials_functions, 0);
   tls_setfuncs(L, tls_trust_functions, 0);
   return 1;

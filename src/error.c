@@ -122,6 +122,11 @@ void tls_error_queue(tls_error *e, enum tls_kind kind)
     system_words(e, ERR_GET_REASON(e->code));
     return;
   }
+  if (ERR_GET_LIB(e->code) == ERR_LIB_SSL && ERR_GET_REASON(e->code) == SSL_R_PROTOCOL_IS_SHUTDOWN) {
+    e->kind = TLS_KIND_CLOSED;
+    e->text = "closed"; /* we have sent close_notify */
+    return;
+  }
   e->text = ERR_reason_error_string(e->code);
   if (e->text == NULL) {
     snprintf(e->buf, sizeof e->buf, "OpenSSL error %08lX", e->code);
@@ -325,6 +330,16 @@ const char *tls_checkname(lua_State *L, int arg)
   luaL_pushresult(&b);
   lua_replace(L, arg);
   return lua_tostring(L, arg);
+}
+
+int tls_answer(lua_State *L, int ok, const char *prefix)
+{
+  if (!ok) {
+    return tls_fail_queue(L, prefix, NULL);
+  }
+  tls_error_clear();
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 int tls_fail_closed(lua_State *L)

@@ -25,6 +25,89 @@ static void set_word(lua_State *L, const char *line, const char *label, const ch
   }
 }
 
+static void set_name(lua_State *L, const char *key, const char *name)
+{
+  if (name != NULL) {
+    set_string(L, key, name, strlen(name));
+  }
+}
+
+/* A signature algorithm in the words of the setting sigalgs: "ECDSA+SHA256", "RSA-PSS+SHA256", "ed25519". */
+static void set_sigalg(lua_State *L, const char *key, int type, int digest)
+{
+  const char *name = NULL;
+  switch (type) {
+  case NID_undef:
+    return;
+  case EVP_PKEY_RSA:
+    name = "RSA";
+    break;
+  case EVP_PKEY_RSA_PSS:
+    name = "RSA-PSS";
+    break;
+  case EVP_PKEY_EC:
+    name = "ECDSA";
+    break;
+  case EVP_PKEY_ED25519:
+    name = "ed25519";
+    break;
+  case EVP_PKEY_ED448:
+    name = "ed448";
+    break;
+  default:
+    name = OBJ_nid2sn(type);
+    break;
+  }
+  if (digest != NID_undef) {
+    lua_pushfstring(L, "%s+%s", name, OBJ_nid2sn(digest));
+  } else {
+    lua_pushstring(L, name);
+  }
+  lua_setfield(L, -2, key);
+}
+
+static void set_signatures(lua_State *L, const SSL *ssl)
+{
+  int type = NID_undef, digest = NID_undef;
+  if (SSL_get_signature_type_nid(ssl, &type) == 1) {
+    SSL_get_signature_nid((SSL *)ssl, &digest);
+    set_sigalg(L, "sigalg", type, digest);
+  }
+  type = digest = NID_undef;
+  if (SSL_get_peer_signature_type_nid(ssl, &type) == 1) {
+    SSL_get_peer_signature_nid((SSL *)ssl, &digest);
+    set_sigalg(L, "peersigalg", type, digest);
+  }
+}
+
+static const char *ktls(const SSL *ssl)
+{
+  bool send = BIO_get_ktls_send(SSL_get_wbio(ssl)) != 0;
+  bool receive = BIO_get_ktls_recv(SSL_get_rbio(ssl)) != 0;
+  if (send && receive) {
+    return "both";
+  }
+  return send ? "send" : receive ? "receive" : NULL;
+}
+
+/* What LuaSec's info does not tell. */
+static void push_more(lua_State *L, const SSL *ssl)
+{
+  const unsigned char *alpn = NULL;
+  unsigned int n = 0;
+  int group = (int)SSL_get_negotiated_group((SSL *)ssl);
+  SSL_get0_alpn_selected(ssl, &alpn, &n);
+  if (n > 0) {
+    set_string(L, "alpn", (const char *)alpn, n);
+  }
+  set_name(L, "servername", SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+  set_name(L, "group", group != 0 ? SSL_group_to_name((SSL *)ssl, group) : NULL);
+  set_name(L, "ktls", ktls(ssl));
+  set_signatures(L, ssl);
+  lua_pushboolean(L, SSL_session_reused(ssl));
+  lua_setfield(L, -2, "resumed");
+}
+
 static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
 {
   char line[256];
@@ -46,13 +129,13 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
   lua_setfield(L, -2, "algbits");
   lua_pushboolean(L, 0); /* export ciphers are gone from OpenSSL */
   lua_setfield(L, -2, "export");
-  if (compression != NULL) {
-    set_string(L, "compression", compression, strlen(compression));
-  }
+  set_name(L, "compression", compression);
+  push_more(L, ssl);
 }
 
 /* conn:info([field]): table of what was negotiated, or one field of it: cipher, protocol, key, authentication, encryption,
-   mac, bits, algbits, export, compression. nil, "closed" when not connected. SSL_get_current_cipher(3). */
+   mac, bits, algbits, export, compression; group, sigalg, peersigalg, alpn, servername, resumed, ktls ("send", "receive" or
+   "both" where the kernel does the encryption). nil, "closed" when not connected. SSL_get_current_cipher(3). */
 static int info(lua_State *L)
 {
   const SSL *ssl = tls_connected(L);

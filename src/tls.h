@@ -127,6 +127,8 @@ void tls_error_queue(tls_error *e, enum tls_kind kind);
 enum tls_status tls_error_ssl(tls_error *e, const SSL *ssl, int ret, int sys);
 void tls_error_message(lua_State *L, const tls_error *e);   /* pushes the message */
 void tls_error_detail(lua_State *L, const tls_error *e);    /* pushes the detail table */
+/* What a context setter returns: true, or the failure of an OpenSSL call, "PREFIX (REASON)". */
+int tls_answer(lua_State *L, int ok, const char *prefix);
 /* The failures of context setters, as they return them: false, message, detail. */
 int tls_fail_config(lua_State *L, const tls_error *e, const char *prefix); /* "PREFIX (REASON)", or the reason alone */
 int tls_fail_queue(lua_State *L, const char *prefix, const char *file);    /* the same with what the queue holds */
@@ -196,6 +198,7 @@ typedef struct tls_context {
   EVP_PKEY *dh;                /* what it gave */
   const char *dherror;         /* why it gave nothing; static text */
   size_t maxreceive;           /* of its connections */
+  bool alpnstrict;             /* no protocol in common ends the handshake */
   bool trusting;               /* a CA was loaded */
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
@@ -238,9 +241,16 @@ void tls_leave(tls_connection *c);
 enum tls_status tls_step_handshake(tls_connection *c, tls_error *e);
 enum tls_status tls_step_read(tls_connection *c, void *p, size_t n, size_t *got, tls_error *e);
 enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_t *put, tls_error *e);
+enum tls_status tls_step_shutdown(tls_connection *c, tls_error *e);
+/* Did a callback of the call that runs raise or close the connection? Then e says so. */
+bool tls_interrupted(tls_connection *c, tls_error *e);
 tls_connection *tls_connectionof(const SSL *ssl); /* NULL for a foreign one */
 tls_connection *tls_checkconnection(lua_State *L, int arg);
 SSL *tls_connected(lua_State *L); /* of the connection at argument 1, NULL when its handshake is not done */
+
+/* ---- handshake.c --------------------------------------------------------------------------------------------------*/
+
+extern const luaL_Reg tls_handshake_methods[];
 
 /* ---- stream.c -----------------------------------------------------------------------------------------------------*/
 
@@ -299,8 +309,9 @@ extern const luaL_Reg tls_binding_methods[];
 void tls_pushcertificate(lua_State *L, X509 *cert);
 int luaopen_ssl_x509(lua_State *L); /* makes the type of certificates, which tls_pushcertificate needs */
 
-/* ---- credentials.c, trust.c: functions of ssl.context -------------------------------------------------------------*/
+/* ---- algorithms.c, credentials.c, trust.c: functions of ssl.context -------------------------------------------------------------*/
 
+extern const luaL_Reg tls_algorithms_functions[];
 extern const luaL_Reg tls_credentials_functions[];
 extern const luaL_Reg tls_trust_functions[];
 

@@ -167,6 +167,20 @@ local function simple(setter)
   end
 end
 
+-- The same for an array of names that goes to its function as one list with colons.
+local function list(key, setter)
+  return function(ctx, value)
+    if not value then return true end
+    local members = type(value) == "table" and value or { value }
+    for _, name in ipairs(members) do
+      if type(name) ~= "string" then
+        return refuse(("invalid %s (string or array of strings expected, got %s)"):format(key, type(name)))
+      end
+    end
+    return setter(ctx, table.concat(members, ":"))
+  end
+end
+
 -- The same for a name or an array of names.
 local function names(setter)
   return function(ctx, value)
@@ -177,7 +191,7 @@ end
 
 M.rows = {
   { name = "protocol", type = "string", required = true,
-    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any)" },
+    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer" },
   { name = "mode", type = "string", required = true, apply = context.setmode,
     text = "client or server" },
   { name = "certificates", type = "array", apply = loadall,
@@ -224,6 +238,11 @@ M.rows = {
       if cfg.mode == "server" then return serveralpn(ctx, value) end
       return clientalpn(ctx, value)
     end },
+  { name = "alpnstrict", type = "boolean", text = "a handshake without a protocol in common fails",
+    apply = function(ctx, value)
+      if value == nil then return true end
+      return context.setalpnstrict(ctx, value)
+    end },
   { name = "psk", type = "function|table",
     text = "client: function(hint, maxidentity, maxkey) returning identity and key; " ..
       "server: function(identity, maxkey) returning the key, or a table with hint and callback",
@@ -241,6 +260,10 @@ M.rows = {
       end
       return true
     end },
+  { name = "groups", type = "string|array", apply = list("groups", context.setgroups),
+    text = "key exchange groups in order of preference: array, or names with colons" },
+  { name = "sigalgs", type = "string|array", apply = list("sigalgs", context.setsigalgs),
+    text = "signature algorithms in order of preference: array, or names with colons" },
   { name = "readahead", type = "boolean",
     text = "false: never take more from the socket than the record at hand, for going on without TLS afterwards",
     apply = function(ctx, value)

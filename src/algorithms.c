@@ -1,0 +1,157 @@
+/*
+ * algorithms.c: which ciphers, key exchange groups and signature algorithms a context may use. What they are worth is
+ * OpenSSL's and the user's to decide; here names are checked, all or nothing.
+ */
+#include "tls.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+/* Tried on a connection first: a list without any cipher would else empty the context's. */
+static int set_ciphers(SSL_CTX *ctx, const char *list)
+{
+  SSL *ssl = SSL_new(ctx);
+  int ok = ssl != NULL && SSL_set_cipher_list(ssl, list) == 1;
+  SSL_free(ssl);
+  return ok && SSL_CTX_set_cipher_list(ctx, list) == 1;
+}
+
+/* setcipher(ctx, list): TLS 1.2 and older, openssl-ciphers(1). SSL_CTX_set_cipher_list(3). */
+static int setcipher(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = tls_checkname(L, 2);
+  tls_error_clear();
+  return tls_answer(L, set_ciphers(ctx->ctx, list), "error setting cipher list");
+}
+
+/* setciphersuites(ctx, list): TLS 1.3. SSL_CTX_set_ciphersuites(3). */
+static int setciphersuites(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = tls_checkname(L, 2);
+  tls_error_clear();
+  return tls_answer(L, SSL_CTX_set_ciphersuites(ctx->ctx, list), "error setting cipher list");
+}
+
+/* setcurve(ctx, name): one curve of ssl.config.curves, and no other group. SSL_CTX_set1_groups_list(3). */
+static int setcurve(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *name = tls_checkname(L, 2);
+  tls_error_clear();
+  if (tls_curve_nid(name) == NID_undef || !SSL_CTX_set1_groups_list(ctx->ctx, name)) {
+    tls_error_clear();
+    return tls_refuse(L, "elliptic curve '%s' not supported", name);
+  }
+  return tls_answer(L, 1, NULL);
+}
+
+/* setcurveslist(ctx, list): groups in order of preference, "X25519:P-256". SSL_CTX_set1_groups_list(3). */
+static int setcurveslist(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = tls_checkname(L, 2);
+  tls_error_clear();
+  if (!SSL_CTX_set1_groups_list(ctx->ctx, list)) {
+    tls_error_clear();
+    return tls_refuse(L, "unknown elliptic curve in \"%s\"", list);
+  }
+  return tls_answer(L, 1, NULL);
+}
+
+/* ---- lists of names ---- */
+
+/* Group names that newer releases of OpenSSL know. */
+static const char *needed_release(const char *name, size_t n)
+{
+  static const struct {
+    const char *name, *release;
+  } rows[] = {
+    {"X25519MLKEM768", "3.5"}, {"SecP256r1MLKEM768", "3.5"}, {"SecP384r1MLKEM1024", "3.5"}, {"MLKEM512", "3.5"},
+    {"MLKEM768", "3.5"}, {"MLKEM1024", "3.5"}, {"mldsa44", "3.5"}, {"mldsa65", "3.5"}, {"mldsa87", "3.5"},
+    {"brainpoolP256r1tls13", "3.2"}, {"brainpoolP384r1tls13", "3.2"}, {"brainpoolP512r1tls13", "3.2"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (strlen(rows[i].name) == n && OPENSSL_strncasecmp(rows[i].name, name, n) == 0) {
+      return rows[i].release;
+    }
+  }
+  return NULL;
+}
+
+typedef int list_setter(SSL *ssl, const char *list);
+
+static int set_groups(SSL *ssl, const char *list)
+{
+  return SSL_set1_groups_list(ssl, list) == 1;
+}
+
+static int set_sigalgs(SSL *ssl, const char *list)
+{
+  return SSL_set1_sigalgs_list(ssl, list) == 1;
+}
+
+/* false, message, detail for a list that was refused: names the first member that is refused by itself. */
+static int refuse_list(lua_State *L, const tls_context *ctx, const char *what, const char *list, list_setter *set)
+{
+  SSL *ssl = SSL_new(ctx->ctx);
+  const char *bad = NULL;
+  char one[128];
+  size_t n = 0;
+  for (const char *p = list; ssl != NULL && bad == NULL && *p != '\0'; p += n + (p[n] == ':')) {
+    n = strcspn(p, ":");
+    memcpy(one, p, n < sizeof one ? n : 0);
+    one[n < sizeof one ? n : 0] = '\0';
+    if (!set(ssl, one)) {
+      bad = p;
+    }
+  }
+  SSL_free(ssl);
+  if (bad == NULL) {
+    return tls_refuse(L, "invalid list of %ss (%s)", what, list);
+  }
+  lua_pushlstring(L, bad, n);
+  const char *release = needed_release(bad, n);
+  if (release != NULL) {
+    return tls_refuse(L, "%s is not supported by OpenSSL %s (needs %s)", lua_tostring(L, -1),
+                      OpenSSL_version(OPENSSL_VERSION_STRING), release);
+  }
+  return tls_refuse(L, "unknown %s '%s'", what, lua_tostring(L, -1));
+}
+
+/* setgroups(ctx, list): key exchange groups in order of preference, with colons. SSL_CTX_set1_groups_list(3). */
+static int setgroups(lua_State *L)
+{
+  const tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = tls_checkname(L, 2);
+  tls_error_clear();
+  if (SSL_CTX_set1_groups_list(ctx->ctx, list) != 1) {
+    return refuse_list(L, ctx, "group", list, set_groups);
+  }
+  return tls_answer(L, 1, NULL);
+}
+
+/* setsigalgs(ctx, list): signature algorithms in order of preference, with colons: "ECDSA+SHA256", "ed25519",
+   "rsa_pss_rsae_sha256". SSL_CTX_set1_sigalgs_list(3). */
+static int setsigalgs(lua_State *L)
+{
+  const tls_context *ctx = tls_checkcontext(L, 1);
+  const char *list = tls_checkname(L, 2);
+  tls_error_clear();
+  if (SSL_CTX_set1_sigalgs_list(ctx->ctx, list) != 1) {
+    return refuse_list(L, ctx, "signature algorithm", list, set_sigalgs);
+  }
+  return tls_answer(L, 1, NULL);
+}
+
+const luaL_Reg tls_algorithms_functions[] = {
+  {"setcipher", setcipher},
+  {"setciphersuites", setciphersuites},
+  {"setcurve", setcurve},
+  {"setcurveslist", setcurveslist},
+  {"setgroups", setgroups},
+  {"setsigalgs", setsigalgs},
+  {NULL, NULL},
+};

@@ -1,0 +1,206 @@
+/*
+ * handshake.c: how TLS begins and ends on a connection: the server name, the handshake and its first error, which is kept,
+ * and shutdown. The steps themselves are in connection.c; closing without shutdown is there too.
+ */
+#include "tls.h"
+
+#include <string.h>
+
+#include <openssl/err.h>
+
+/* A server may go on without any of the protocols that a client offers; a strict client does not. */
+static bool lacks_protocol(tls_connection *c, tls_error *e)
+{
+  const tls_context *ctx = tls_contextof(c->ssl);
+  const unsigned char *name = NULL;
+  unsigned int n = 0;
+  if (c->server || ctx == NULL || !ctx->alpnstrict) {
+    return false;
+  }
+  SSL_get0_alpn_selected(c->ssl, &name, &n);
+  if (n == 0) {
+    tls_error_set(e, TLS_KIND_PROTOCOL, "no application protocol in common with the server");
+    c->broken = true;
+  }
+  return n == 0;
+}
+
+static enum tls_status run_handshake(tls_connection *c, tls_error *e)
+{
+  tls_deadline deadline = {false, 0};
+  enum tls_status status;
+  if (c->server) {
+    tls_callback_dh(c);
+  }
+  if (tls_interrupted(c, e)) {
+    return TLS_FAILED;
+  }
+  do {
+    status = tls_step_handshake(c, e);
+  } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &deadline));
+  return status == TLS_DONE && lacks_protocol(c, e) ? TLS_FAILED : status;
+}
+
+/* The parameters that a dhparam function did not give may be what is missing. */
+static void explain_dh(const tls_connection *c, tls_error *e)
+{
+  const tls_context *ctx = c->ssl != NULL ? tls_contextof(c->ssl) : NULL;
+  if (ctx != NULL && ctx->dherror != NULL && ERR_GET_LIB(e->code) == ERR_LIB_SSL &&
+      ERR_GET_REASON(e->code) == SSL_R_NO_SHARED_CIPHER) {
+    e->text = ctx->dherror;
+  }
+}
+
+/* Remembers the handshake's first error, which every later dohandshake repeats. */
+static int handshake_failed(lua_State *L, tls_connection *c, tls_error *e)
+{
+  if (c->server) {
+    explain_dh(c, e);
+  }
+  tls_verify_error(c, e);
+  lua_pushboolean(L, 0);
+  tls_error_message(L, e);
+  tls_error_detail(L, e);
+  if (c->state == TLS_STATE_NEW) {
+    c->failed = true;
+    lua_pushvalue(L, -2);
+    tls_setslot(L, 1, TLS_SLOT_FAILURE);
+    lua_pushvalue(L, -1);
+    tls_setslot(L, 1, TLS_SLOT_ERROR);
+  }
+  return 3;
+}
+
+static int simple_failure(lua_State *L, enum tls_kind kind, const char *text)
+{
+  tls_error e;
+  tls_error_set(&e, kind, text);
+  lua_pushboolean(L, 0);
+  tls_error_message(L, &e);
+  tls_error_detail(L, &e);
+  return 3;
+}
+
+/* conn:dohandshake(): true; or false, message, detail. "wantread" or "wantwrite": the timeout is over, call again. Any other
+   failure is final and repeated by later calls. SSL_do_handshake(3). */
+static int dohandshake(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  tls_call call;
+  tls_error e;
+  lua_settop(L, 1);
+  if (c->state == TLS_STATE_CLOSED) {
+    return simple_failure(L, TLS_KIND_CLOSED, "closed");
+  }
+  if (c->failed) {
+    lua_pushboolean(L, 0);
+    tls_getslot(L, 1, TLS_SLOT_FAILURE);
+    tls_getslot(L, 1, TLS_SLOT_ERROR);
+    return 3;
+  }
+  if (c->state == TLS_STATE_CONNECTED) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  enum tls_status status = TLS_FAILED;
+  bool entered = tls_enter(c, &call, L, 1, &e);
+  if (entered) {
+    status = run_handshake(c, &e);
+    tls_leave(c);
+  }
+  if (status == TLS_DONE) {
+    c->state = TLS_STATE_CONNECTED;
+    SSL_free_buffers(c->ssl);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  if (status != TLS_FAILED) {
+    lua_pushboolean(L, 0);
+    return 1 + tls_stream_want(L, status);
+  }
+  return entered ? handshake_failed(L, c, &e) : simple_failure(L, e.kind, e.text);
+}
+
+static int send_name(lua_State *L, tls_connection *c)
+{
+  size_t n;
+  const char *name = luaL_checklstring(L, 2, &n);
+  tls_error_clear();
+  bool ok = strlen(name) == n && (c->state != TLS_STATE_NEW || c->call != NULL || SSL_set_tlsext_host_name(c->ssl, name) == 1);
+  tls_error_clear();
+  return ok ? 0 : tls_refuse(L, "invalid server name (%s)", n <= 255 ? name : "longer than 255 bytes");
+}
+
+/* conn:sni(name) on a client: the name to send. conn:sni(map [, strict]) on a server: contexts by name, looked up when the
+   client's name comes, so later changes of the map count; with strict a name that is not in it ends the handshake.
+   Returns nothing; false, message, detail for a name that cannot be sent. SSL_set_tlsext_host_name(3), RFC 6066 section 3. */
+static int sni(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  if (!c->server) {
+    return send_name(L, c);
+  }
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_pushnil(L);
+  while (lua_next(L, 2)) {
+    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING, 2, "the names in the map must be strings");
+    luaL_argcheck(L, tls_toobject(L, -1, &tls_context_type) != NULL, 2, "the values in the map must be contexts");
+    lua_pop(L, 1);
+  }
+  if (c->state != TLS_STATE_NEW) {
+    return 0;
+  }
+  c->snistrict = lua_toboolean(L, 3);
+  lua_pushvalue(L, 2);
+  tls_setslot(L, 1, TLS_SLOT_SNI);
+  if (tls_contextof(c->ssl) == NULL) {
+    tls_callback_sni(SSL_get_SSL_CTX(c->ssl)); /* a context of luaossl's; ours have it from the start */
+  }
+  return 0;
+}
+
+/* What shutdown answers for anything but success: nil, message, detail. */
+static int shutdown_failed(lua_State *L, enum tls_status status, const tls_error *e)
+{
+  lua_pushnil(L);
+  if (status != TLS_FAILED) {
+    return 1 + tls_stream_want(L, status);
+  }
+  tls_error_message(L, e);
+  tls_error_detail(L, e);
+  return 3;
+}
+
+/* conn:shutdown(): ends TLS in both directions: sends close_notify and reads up to the peer's, dropping what comes before
+   it. true when both are exchanged; nil, "wantread" or "wantwrite": the timeout is over, call again; nil, message, detail
+   otherwise. receive still works between two calls. The descriptor stays open. SSL_shutdown(3). */
+static int conn_shutdown(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  tls_deadline deadline = {false, 0};
+  tls_call call;
+  tls_error e;
+  enum tls_status status = TLS_FAILED;
+  lua_settop(L, 1);
+  if (c->state != TLS_STATE_CONNECTED || c->broken) {
+    return tls_fail_closed(L);
+  }
+  if (tls_enter(c, &call, L, 1, &e)) {
+    do {
+      status = tls_step_shutdown(c, &e);
+    } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &deadline));
+    tls_leave(c);
+  }
+  if (status != TLS_DONE) {
+    return shutdown_failed(L, status, &e);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+const luaL_Reg tls_handshake_methods[] = {
+  {"dohandshake", dohandshake},
+  {"shutdown", conn_shutdown},
+  {"sni", sni},
+  {NULL, NULL},
+};
