@@ -1,5 +1,5 @@
 /*
- * floor.c: what Lua itself costs in receive("*l"): a method that does nothing but push the next line of random bytes. No
+ * floor.c: what Lua itself costs in receive: a method that does nothing but push the next string of random bytes. No
  * binding can be faster than this plus plain C's share of the TLS.
  */
 #include <stdint.h>
@@ -9,15 +9,16 @@
 #include <lua.h>
 
 #define BLOCK 16384
+#define LONG 4096 /* longer strings differ in their first bytes only, which costs nothing */
 
-typedef struct lines {
+typedef struct strings {
   size_t len, at;
   uint64_t seed;
-  unsigned char block[BLOCK];
-} lines;
+  unsigned char block[]; /* BLOCK bytes, or one string that is longer */
+} strings;
 
-/* Fresh bytes for each block: lines that come again would be found in Lua's string table. */
-static void refill(lines *f)
+/* Fresh bytes for each block: a string that comes again would be found in Lua's string table. */
+static void refill(strings *f)
 {
   uint64_t x = f->seed;
   for (size_t i = 0; i < BLOCK; i += sizeof x) {
@@ -33,8 +34,12 @@ static void refill(lines *f)
 /* f:receive(pattern): len bytes; pattern is not looked at. */
 static int receive(lua_State *L)
 {
-  lines *f = lua_touserdata(L, 1);
-  if (BLOCK - f->at < f->len) {
+  strings *f = lua_touserdata(L, 1);
+  if (f->len >= LONG) {
+    f->seed++;
+    memcpy(f->block, &f->seed, sizeof f->seed);
+    f->at = 0;
+  } else if (BLOCK - f->at < f->len) {
     refill(f);
   }
   const char *p = (const char *)f->block + f->at;
@@ -43,22 +48,23 @@ static int receive(lua_State *L)
   return 1;
 }
 
-/* f:refill(n): the work for n blocks alone, to be subtracted. */
+/* f:refill(n): the work for n short strings' bytes alone, to be subtracted. */
 static int refill_blocks(lua_State *L)
 {
-  lines *f = lua_touserdata(L, 1);
-  for (lua_Integer n = luaL_checkinteger(L, 2); n > 0; n--) {
+  strings *f = lua_touserdata(L, 1);
+  lua_Number bytes = f->len >= LONG ? 0 : luaL_checknumber(L, 2) * (lua_Number)f->len;
+  for (; bytes >= BLOCK; bytes -= BLOCK) {
     refill(f);
   }
   return 0;
 }
 
-/* floor(len): an object whose receive gives lines of len bytes (1 to 16384). */
-static int new_lines(lua_State *L)
+/* floor(len): an object whose receive gives strings of len bytes. */
+static int new_strings(lua_State *L)
 {
   lua_Integer len = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, len > 0 && len <= BLOCK, 1, "1 to 16384 expected");
-  lines *f = lua_newuserdata(L, sizeof *f);
+  luaL_argcheck(L, len > 0 && len <= 1 << 30, 1, "1 to 2^30 expected");
+  strings *f = lua_newuserdata(L, sizeof *f + (len > BLOCK ? (size_t)len : BLOCK));
   f->len = (size_t)len;
   f->seed = 0x9e3779b97f4a7c15u;
   refill(f);
@@ -75,6 +81,6 @@ static int new_lines(lua_State *L)
 
 __attribute__((visibility("default"))) int luaopen_floor(lua_State *L)
 {
-  lua_pushcfunction(L, new_lines);
+  lua_pushcfunction(L, new_strings);
   return 1;
 }

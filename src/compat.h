@@ -62,6 +62,11 @@ static inline void tls_setfuncs(lua_State *L, const luaL_Reg *regs, int nup)
 
 #endif
 
+/* lua_pushlstring copies before it lets the collector run. */
+#if LUA_VERSION_NUM >= 503
+#define HAVE_COPY_BEFORE_COLLECT 1
+#endif
+
 /* A full userdata with one user value, which is a table from the start (in 5.1: its environment). */
 static inline void *tls_newuserdata(lua_State *L, size_t size)
 {

@@ -268,13 +268,24 @@ static void push_scratch(lua_State *L, const tls_scratch *s)
   lua_pushlstring(L, s->len > 0 ? (const char *)s->p : "", s->len);
 }
 
+/* Making a string may raise, and may run finalizers, which may close or read this very connection. So bytes are taken only
+   once they are a string, if they are still there; and where Lua collects before it copies, they are copied before. */
 static void push_result(const reader *r)
 {
-  if (r->direct == NULL) {
+  tls_connection *c = r->c;
+  const unsigned char *p = r->direct;
+  if (p == NULL) {
     push_scratch(r->L, r->s);
-  } else {
-    lua_pushlstring(r->L, (const char *)r->direct, r->ndirect);
-    take(r->c, r->used);
+    return;
+  }
+#ifndef HAVE_COPY_BEFORE_COLLECT
+  if (tls_scratch_append(r->s, p, r->ndirect)) {
+    p = r->s->p;
+  }
+#endif
+  lua_pushlstring(r->L, (const char *)p, r->ndirect);
+  if (c->buf != NULL && c->buf + c->head == r->direct) {
+    take(c, r->used);
   }
 }
 

@@ -200,6 +200,7 @@ typedef struct tls_context {
   size_t maxreceive;           /* of its connections */
   bool alpnstrict;             /* no protocol in common ends the handshake */
   bool trusting;               /* a CA was loaded */
+  bool ownstore;               /* its store has what no file has: CA data, revocation lists */
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
 } tls_context;

@@ -1,23 +1,22 @@
 /*
- * trust.c: what a context trusts: CA files and directories, DANE, and the name that a peer's certificate must carry. The
- * check itself, inside the handshake, is in verify.c.
+ * trust.c: what a context trusts: CA files, directories and PEM text, revocation lists, DANE, and the name that a peer's
+ * certificate must carry. The check itself, inside the handshake, is in verify.c.
  */
-#include "tls.h"
+#include "material.h"
 
 #include <string.h>
 
 #include <openssl/evp.h>
 
 /* Folds a trust setting into the digest that becomes part of the session id context. */
-static void remember(tls_context *ctx, char kind, const char *value)
+static void remember(tls_context *ctx, char kind, const void *value, size_t size)
 {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int n = 0;
   EVP_MD_CTX *md = EVP_MD_CTX_new();
   if (md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
       EVP_DigestUpdate(md, ctx->trustid, sizeof ctx->trustid) == 1 && EVP_DigestUpdate(md, &kind, 1) == 1 &&
-      EVP_DigestUpdate(md, value, strlen(value)) == 1 && EVP_DigestFinal_ex(md, digest, &n) == 1 &&
-      n == sizeof ctx->trustid) {
+      EVP_DigestUpdate(md, value, size) == 1 && EVP_DigestFinal_ex(md, digest, &n) == 1 && n == sizeof ctx->trustid) {
     memcpy(ctx->trustid, digest, n);
   }
   EVP_MD_CTX_free(md);
@@ -53,7 +52,7 @@ static int make_private(tls_context *ctx)
 
 static int load_file(tls_context *ctx, const char *file, const char *dir)
 {
-  if (!ctx->trusting && dir == NULL) {
+  if (!ctx->trusting && !ctx->ownstore && dir == NULL) {
     return load_shared(ctx, file);
   }
   return make_private(ctx) && SSL_CTX_load_verify_file(ctx->ctx, file) == 1;
@@ -89,11 +88,105 @@ static int locations(lua_State *L)
   }
   ctx->trusting = true;
   if (file != NULL) {
-    remember(ctx, 'f', file);
+    remember(ctx, 'f', file, strlen(file));
   }
   if (dir != NULL) {
-    remember(ctx, 'd', dir);
+    remember(ctx, 'd', dir, strlen(dir));
   }
+  tls_error_clear();
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* What the queue holds, in words of ours when there are some. */
+static int fail_reading(lua_State *L, const char *prefix, const char *file, const char *why)
+{
+  tls_error e;
+  tls_error_queue(&e, TLS_KIND_CONFIG);
+  if (why != NULL) {
+    e.text = why;
+  }
+  if (file != NULL) {
+    tls_error_file(&e, file);
+  }
+  return tls_fail_config(L, &e, prefix);
+}
+
+/* Adds certificates to the context's own store, all of them or, when memory is short, some. */
+static bool add_certificates(tls_context *ctx, STACK_OF(X509) *list)
+{
+  X509_STORE *store = SSL_CTX_get_cert_store(ctx->ctx);
+  for (int i = 0; i < sk_X509_num(list); i++) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int n = 0;
+    X509 *cert = sk_X509_value(list, i);
+    if (X509_STORE_add_cert(store, cert) != 1 || X509_digest(cert, EVP_sha256(), digest, &n) != 1) {
+      return false;
+    }
+    remember(ctx, 'c', digest, n);
+  }
+  return true;
+}
+
+/* cadata(ctx, pem): trusts the certificates in PEM text, beside what is trusted already. */
+static int cadata(lua_State *L)
+{
+  static const char prefix[] = "error loading CA data";
+  tls_context *ctx = tls_checkcontext(L, 1);
+  tls_source source;
+  const char *why = tls_source_take(&source, L, 2, TLS_SOURCE_PEM);
+  if (why != NULL) {
+    return tls_fail_text(L, prefix, why);
+  }
+  tls_error_clear();
+  STACK_OF(X509) *list = tls_material_cas(&source, &why);
+  bool ok = list != NULL && make_private(ctx) && add_certificates(ctx, list);
+  sk_X509_pop_free(list, X509_free);
+  if (!ok) {
+    return fail_reading(L, prefix, NULL, why);
+  }
+  ctx->trusting = ctx->ownstore = true;
+  tls_error_clear();
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static bool add_crls(tls_context *ctx, STACK_OF(X509_CRL) *list)
+{
+  X509_STORE *store = SSL_CTX_get_cert_store(ctx->ctx);
+  for (int i = 0; i < sk_X509_CRL_num(list); i++) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int n = 0;
+    X509_CRL *crl = sk_X509_CRL_value(list, i);
+    if (X509_STORE_add_crl(store, crl) != 1 || X509_CRL_digest(crl, EVP_sha256(), digest, &n) != 1) {
+      return false;
+    }
+    remember(ctx, 'r', digest, n);
+  }
+  return true;
+}
+
+/* crls(ctx, file, pem): revocation lists from a file with PEM or one in DER, or, when that is nil, from PEM text. From then
+   on a peer's certificate is refused when no list tells of it. X509_VERIFY_PARAM_set_flags(3), X509_V_FLAG_CRL_CHECK. */
+static int crls(lua_State *L)
+{
+  static const char prefix[] = "error loading revocation list";
+  tls_context *ctx = tls_checkcontext(L, 1);
+  tls_source source;
+  const char *why = lua_isnoneornil(L, 2) ? tls_source_take(&source, L, 3, TLS_SOURCE_PEM)
+                                          : tls_source_take(&source, L, 2, TLS_SOURCE_FILE);
+  if (why != NULL) {
+    return tls_fail_text(L, prefix, why);
+  }
+  tls_error_clear();
+  STACK_OF(X509_CRL) *list = tls_material_crls(&source, &why);
+  bool ok = list != NULL && make_private(ctx) && add_crls(ctx, list);
+  sk_X509_CRL_pop_free(list, X509_CRL_free);
+  if (!ok) {
+    return fail_reading(L, prefix, source.name, why);
+  }
+  ctx->ownstore = true;
+  X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx->ctx), X509_V_FLAG_CRL_CHECK);
   tls_error_clear();
   lua_pushboolean(L, 1);
   return 1;
@@ -126,7 +219,7 @@ static int setverifyname(lua_State *L)
   if (set_name(param, name, n) != 1) {
     return tls_fail_queue(L, "error setting host name", NULL);
   }
-  remember(ctx, 'n', name);
+  remember(ctx, 'n', name, n);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -175,6 +268,8 @@ static int defaultlocations(lua_State *L)
 
 const luaL_Reg tls_trust_functions[] = {
   {"locations", locations},
+  {"cadata", cadata},
+  {"crls", crls},
   {"setverifyname", setverifyname},
   {"setdane", setdane},
   {"isip", isip},

@@ -225,3 +225,55 @@ describe("receive", function()
     if before then assert.is_true(support.rss() - before < 2048) end
   end)
 end)
+
+describe("receive while a finalizer", function()
+  local S = require "support"
+
+  -- Garbage whose finalizer calls f.
+  local function litter(f)
+    if newproxy then -- luacheck: ignore 113
+      getmetatable(newproxy(true)).__gc = f -- luacheck: ignore 113
+    else
+      setmetatable({}, { __gc = f })
+    end
+  end
+
+  -- Receives 150 of 200 lines with a collector that collects whenever it may, some garbage at each line.
+  local function stream(meddle)
+    local c, s = S.connected()
+    local lines = {}
+    for i = 1, 200 do lines[i] = ("%04d"):format(i) .. ("x"):rep(60) end
+    S.send(s, table.concat(lines, "\n") .. "\n")
+    assert.is_string((S.receive(c)))
+    local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
+    local got, meddled = {}, 0
+    for _ = 1, 150 do
+      litter(function()
+        meddled = meddled + 1
+        meddle(c)
+      end)
+      local line = c:receive("*l")
+      if not line then break end
+      got[#got + 1] = line
+    end
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+    S.collect()
+    assert.is_true(meddled > 0)
+    return got, lines
+  end
+
+  it("closes the connection gives lines and then the end", function()
+    local got, lines = stream(function(c) c:close() end)
+    for i, line in ipairs(got) do assert.equal(lines[i + 1], line) end
+  end)
+
+  it("reads the connection keeps the lines whole and in order", function()
+    local got, lines = stream(function(c) c:receive("*l") end)
+    local at = 1
+    for _, line in ipairs(got) do
+      while lines[at] and lines[at] ~= line do at = at + 1 end
+      assert.equal(line, lines[at])
+    end
+  end)
+end)

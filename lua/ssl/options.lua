@@ -30,17 +30,42 @@ end
 
 local function refuse(message) return false, message, { kind = "config", reason = message } end
 
+-- What was given in place of a value of type `want`.
+local function wrongtype(key, want, value)
+  return refuse(("invalid %s (%s expected, got %s)"):format(key, want, type(value)))
+end
+
+local function checkpassword(password)
+  if password and type(password) ~= "string" and type(password) ~= "function" then
+    return refuse("invalid password type")
+  end
+  return true
+end
+
+-- Key, certificate and chain in one.
+local function loadpkcs12(ctx, entry)
+  local from = entry.pkcs12
+  if type(from) ~= "table" then return wrongtype("pkcs12", "table", from) end
+  if entry.key or entry.certificate then return refuse("pkcs12 takes the place of key and certificate") end
+  local file, data = from.file or nil, from.data or nil
+  if (file == nil) == (data == nil) then return refuse("pkcs12 needs one of file and data") end
+  local where = file and "pkcs12.file" or "pkcs12.data"
+  if type(file or data) ~= "string" then return wrongtype(where, "string", file or data) end
+  local password = from.password or entry.password or nil
+  local ok, message, detail = checkpassword(password)
+  if not ok then return false, message, detail end
+  return context.loadpkcs12(ctx, file, data, password)
+end
+
 local function loadcredentials(ctx, entry)
+  if entry.pkcs12 then return loadpkcs12(ctx, entry) end
   if entry.key then
-    local password = entry.password or nil
-    if password ~= nil and type(password) ~= "string" and type(password) ~= "function" then
-      return refuse("invalid password type")
-    end
-    local ok, message, detail = context.loadkey(ctx, entry.key, password)
+    local ok, message, detail = checkpassword(entry.password)
+    if ok then ok, message, detail = context.loadkey(ctx, entry.key, entry.password or nil) end
     if not ok then return false, message, detail end
   end
   if entry.certificate then
-    local ok, message, detail = context.loadcert(ctx, entry.certificate)
+    local ok, message, detail = context.loadcert(ctx, entry.certificate, entry.password or nil)
     if not ok then return false, message, detail end
   end
   if entry.key and entry.certificate and not context.checkkey(ctx) then
@@ -64,20 +89,35 @@ local function loadsystem(ctx)
   return context.locations(ctx, file, dir)
 end
 
+local function loadlocations(ctx, cafile, capath)
+  if cafile ~= "system" then return context.locations(ctx, cafile or nil, capath or nil) end
+  local ok, message, detail = loadsystem(ctx)
+  if not ok or not capath then return ok, message, detail end
+  return context.locations(ctx, nil, capath)
+end
+
 -- A client that verifies needs somebody to trust. DANE brings its own trust, lsec_continue looks at the errors later.
 local function loadtrust(ctx, cafile, cfg)
-  local capath = cfg.capath
-  if cafile == "system" then
-    local ok, message, detail = loadsystem(ctx)
-    if not ok or not capath then return ok, message, detail end
-    return context.locations(ctx, nil, capath)
+  local capath, cadata = cfg.capath, cfg.cadata
+  if cadata then
+    if type(cadata) ~= "string" then return wrongtype("cadata", "string", cadata) end
+    local ok, message, detail = context.cadata(ctx, cadata)
+    if not ok then return false, message, detail end
   end
-  if cafile or capath then return context.locations(ctx, cafile or nil, capath or nil) end
-  if cfg.mode == "client" and has(cfg.verify, "peer") then
+  if cafile or capath then return loadlocations(ctx, cafile, capath) end
+  if not cadata and cfg.mode == "client" and has(cfg.verify, "peer") then
     local ok, message, detail = loadsystem(ctx)
     if not ok and not cfg.dane and not has(cfg.verifyext, "lsec_continue") then return false, message, detail end
   end
   return true
+end
+
+local function loadcrls(key, load)
+  return function(ctx, value)
+    if not value then return true end
+    if type(value) ~= "string" then return wrongtype(key, "string", value) end
+    return load(ctx, value)
+  end
 end
 
 -- ---- ALPN: lists to wire format (RFC 7301 section 3.1) and back
@@ -195,13 +235,21 @@ M.rows = {
   { name = "mode", type = "string", required = true, apply = context.setmode,
     text = "client or server" },
   { name = "certificates", type = "array", apply = loadall,
-    text = "array of tables with certificate, key and password; replaces these three" },
-  { name = "key", type = "path", of = "certificates", text = "file with the private key in PEM" },
-  { name = "certificate", type = "path", of = "certificates",
-    text = "file with our certificate in PEM, then the intermediates to send" },
+    text = "array of tables with certificate, key, password, pkcs12; replaces these four" },
+  { name = "key", type = "path|string", of = "certificates",
+    text = "the private key: a file with PEM or DER; PEM itself; store:URI" },
+  { name = "certificate", type = "path|string", of = "certificates",
+    text = "our certificate, then the intermediates to send: a file with PEM (or DER: one); PEM itself; store:URI" },
   { name = "password", type = "string|function", of = "certificates", text = "password of an encrypted key" },
+  { name = "pkcs12", type = "table", of = "certificates",
+    text = "key, certificate and intermediates in one: a table with file (a path) or data (bytes), and password" },
+  { name = "crlfile", type = "path", text = "file with revocation lists in PEM or one in DER; turns crl_check on",
+    apply = loadcrls("crlfile", function(ctx, path) return context.crls(ctx, path) end) },
+  { name = "crldata", type = "string", text = "revocation lists in PEM; turns crl_check on",
+    apply = loadcrls("crldata", function(ctx, pem) return context.crls(ctx, nil, pem) end) },
   { name = "cafile", type = "path", apply = loadtrust,
     text = "file with trusted CA certificates in PEM; system: the system's" },
+  { name = "cadata", type = "string", of = "cafile", text = "trusted CA certificates in PEM" },
   { name = "capath", type = "path", of = "cafile", text = "directory with trusted CA certificates, named by hash" },
   { name = "ciphers", type = "string", apply = simple(context.setcipher),
     text = "ciphers of TLS 1.2 and older, OpenSSL's cipher list" },

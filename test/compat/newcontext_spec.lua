@@ -95,9 +95,9 @@ describe("compat newcontext certificate and key", function()
     T.begins(server { key = cert "clientAkey" }, nil, "private key does not match public key")
   end)
 
-  local kinds = { { "certificate", "certificate" }, { "key", "private key" } }
+  local kinds = { { "certificate", "certificate", "serverAkey.der" }, { "key", "private key", "serverA.der" } }
   for _, kind in ipairs(kinds) do
-    local key, word = kind[1], kind[2]
+    local key, word, other = kind[1], kind[2], kind[3]
     local prefix = "^error loading " .. word .. " %("
 
     it("report a missing " .. key .. " in the system's words", function()
@@ -105,7 +105,7 @@ describe("compat newcontext certificate and key", function()
     end)
 
     it("report a " .. key .. " that is no PEM", function()
-      for _, name in ipairs { "junk", "empty", "cut", "badbase64", "serverA.der" } do
+      for _, name in ipairs { "junk", "empty", "cut", "badbase64", other } do
         T.failed(server { [key] = cert(name) }, nil, prefix .. ".+%)$")
       end
     end)
