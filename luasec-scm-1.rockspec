@@ -50,6 +50,7 @@ build = {
         "src/receive.c",
         "src/resolve.c",
         "src/scratch.c",
+        "src/selfsigned.c",
         "src/send.c",
         "src/socket.c",
         "src/store.c",

@@ -4,7 +4,7 @@
 #   bench/ca.sh CERTS [OUTDIR]      CERTS is the test PKI, whose rootA is the last of the 144; OUTDIR build/bench/ca
 #
 # Each has its own name and key (half EC P-256, half RSA-2048), so that every run on every machine parses the same kind
-# of file. Does nothing when OUTDIR is complete and newer than the PKI.
+# of file. Does nothing when OUTDIR is complete and ends with this very rootA.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -12,7 +12,8 @@ export LC_ALL
 certs=$1
 out=${2:-build/bench/ca}
 copies=16
-[ "$out/ca-$((copies - 1)).pem" -nt "$certs/rootA.pem" ] && exit 0
+stamp=$(cksum <"$certs/rootA.pem")
+[ "$(cat "$out/.made" 2>/dev/null)" = "$stamp" ] && exit 0
 
 mkdir -p "$out"
 dir=$(mktemp -d "$out/new.XXXXXX")
@@ -42,3 +43,4 @@ while [ $i -lt $copies ]; do
   mv "$dir/copy" "$out/ca-$i.pem"
   i=$((i + 1))
 done
+echo "$stamp" >"$out/.made"

@@ -52,8 +52,9 @@ static int receive(lua_State *L)
 static int refill_blocks(lua_State *L)
 {
   strings *f = lua_touserdata(L, 1);
-  lua_Number bytes = f->len >= LONG ? 0 : luaL_checknumber(L, 2) * (lua_Number)f->len;
-  for (; bytes >= BLOCK; bytes -= BLOCK) {
+  lua_Number n = luaL_checknumber(L, 2);
+  uint64_t blocks = f->len >= LONG ? 0 : (uint64_t)(n * (lua_Number)f->len / BLOCK);
+  for (; blocks > 0; blocks--) {
     refill(f);
   }
   return 0;

@@ -37,7 +37,7 @@ _Noreturn void die(const char *what)
 
 void *allocate(size_t n)
 {
-  void *p = malloc(n);
+  void *p = malloc(n > 0 ? n : 1);
   if (p == NULL) {
     die("malloc");
   }

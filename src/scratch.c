@@ -30,12 +30,15 @@ static int scratch_gc(lua_State *L)
   return 0;
 }
 
-/* A Lua error in a call leaves the shared one busy for good; the calls after it then do without. */
 tls_scratch *tls_scratch_take(lua_State *L)
 {
   tls_scratch *s = lua_touserdata(L, lua_upvalueindex(2));
   if (s->busy) {
     s = tls_newobject(L, &scratch_type, sizeof *s);
+    lua_pushvalue(L, -1);
+    lua_replace(L, lua_upvalueindex(2));
+  } else {
+    lua_pushvalue(L, lua_upvalueindex(2));
   }
   s->len = 0;
   s->busy = true;

@@ -19,8 +19,8 @@ typedef struct tls_scratch {
 } tls_scratch;
 
 void tls_scratch_open(lua_State *L); /* once a state; pushes the one that its calls share */
-/* An empty one for a call whose second upvalue is the shared one; a fresh one (left on the stack) when a receive whose
-   callback runs this call has that. */
+/* Pushes an empty one for a call whose second upvalue is the shared one. When that is in use, by a receive that runs this
+   call in a callback or that a Lua error ended, a fresh one takes its place. */
 tls_scratch *tls_scratch_take(lua_State *L);
 void tls_scratch_release(tls_scratch *s);
 bool tls_scratch_reserve(tls_scratch *s, size_t n); /* room for n more bytes; false when memory is short */

@@ -316,6 +316,12 @@ extern const luaL_Reg tls_algorithms_functions[];
 extern const luaL_Reg tls_credentials_functions[];
 extern const luaL_Reg tls_trust_functions[];
 
+/* ---- selfsigned.c -------------------------------------------------------------------------------------------------*/
+
+/* selfsigned(names, days, "ec" | "rsa" | "ed25519") -> certificate, key, both in PEM; nil, message, detail. names: an array
+   of DNS names and IP addresses, all of them alternative names, the first also the common name. Raises for bad ones. */
+int tls_selfsigned(lua_State *L);
+
 /* ---- options.c, config.c ------------------------------------------------------------------------------------------*/
 
 typedef struct tls_option {

@@ -383,7 +383,7 @@ void tls_pushcertificate(lua_State *L, X509 *cert)
 
 TLS_EXPORT int luaopen_ssl_x509(lua_State *L)
 {
-  static const luaL_Reg functions[] = {{"load", load}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"load", load}, {"selfsigned", tls_selfsigned}, {NULL, NULL}};
   opentypes(L);
   lua_newtable(L);
   tls_setfuncs(L, functions, 0);

@@ -240,19 +240,19 @@ describe("receive while a finalizer", function()
 
   -- Receives 150 of 200 lines with a collector that collects whenever it may, some garbage at each line.
   local function stream(meddle)
-    local c, s = S.connected()
+    local client, server = S.connected()
     local lines = {}
     for i = 1, 200 do lines[i] = ("%04d"):format(i) .. ("x"):rep(60) end
-    S.send(s, table.concat(lines, "\n") .. "\n")
-    assert.is_string((S.receive(c)))
+    S.send(server, table.concat(lines, "\n") .. "\n")
+    assert.is_string((S.receive(client)))
     local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
     local got, meddled = {}, 0
     for _ = 1, 150 do
       litter(function()
         meddled = meddled + 1
-        meddle(c)
+        meddle(client)
       end)
-      local line = c:receive("*l")
+      local line = client:receive("*l")
       if not line then break end
       got[#got + 1] = line
     end
@@ -264,12 +264,12 @@ describe("receive while a finalizer", function()
   end
 
   it("closes the connection gives lines and then the end", function()
-    local got, lines = stream(function(c) c:close() end)
+    local got, lines = stream(function(conn) conn:close() end)
     for i, line in ipairs(got) do assert.equal(lines[i + 1], line) end
   end)
 
   it("reads the connection keeps the lines whole and in order", function()
-    local got, lines = stream(function(c) c:receive("*l") end)
+    local got, lines = stream(function(conn) conn:receive("*l") end)
     local at = 1
     for _, line in ipairs(got) do
       while lines[at] and lines[at] ~= line do at = at + 1 end

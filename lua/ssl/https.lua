@@ -52,7 +52,7 @@ local function adopt(object, conn)
 end
 
 -- What proves who we are, and what the caller said of the host he asked, is for that host alone.
-local ownhost = { "certificates", "certificate", "key", "password", "servername", "verifyname" }
+local ownhost = { "certificates", "certificate", "key", "password", "pkcs12", "servername", "verifyname" }
 
 -- The settings for a connection to `host` when the caller asked for `asked`, another one after a redirect.
 local function forhost(cfg, host, asked)

@@ -327,12 +327,12 @@ M.rows = {
     text = "client: the name checked instead of servername; false: none" },
 }
 
--- Every key that has a meaning, and those that programs are known to pass along: fields of LuaSocket's http requests and
--- of Copas' settings.
+-- Every key that has a meaning, and those that programs are known to pass along: fields of LuaSocket's http requests
+-- and of Copas' settings.
 local known, passedalong = {}, {}
 for _, name in ipairs {
-  "authority", "create", "fragment", "headers", "host", "maxredirects", "method", "nredirects", "params", "path", "port",
-  "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url", "user", "wrap",
+  "authority", "create", "fragment", "headers", "host", "maxredirects", "method", "nredirects", "params", "path",
+  "port", "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url", "user", "wrap",
 } do
   passedalong[name] = true
 end
