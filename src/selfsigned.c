@@ -39,10 +39,8 @@ static bool is_dns(const char *s, size_t n)
     return false;
   }
   for (size_t i = 0; i < n; i++) {
-    if (!isalnum((unsigned char)s[i]) && strchr("-_.*", s[i]) == NULL) {
-      return false;
-    }
-    if (s[i] == '\0' || (unsigned char)s[i] > 127) {
+    unsigned char c = (unsigned char)s[i];
+    if (c == '\0' || c > 127 || (!isalnum(c) && strchr("-_.*", c) == NULL)) {
       return false;
     }
   }
@@ -59,18 +57,17 @@ static ASN1_OCTET_STRING *to_ip(const char *s, size_t n)
 /* Raises unless the array at a stack index has only names. */
 static int check_names(lua_State *L, int arg)
 {
-  luaL_checktype(L, arg, LUA_TTABLE);
-  int n = (int)lua_rawlen(L, arg);
-  luaL_argcheck(L, n > 0, arg, "no name given");
+  int n = lua_istable(L, arg) ? (int)lua_rawlen(L, arg) : 0;
+  luaL_argcheck(L, n > 0, 1, "names: array of names expected");
   for (int i = 1; i <= n; i++) {
     lua_rawgeti(L, arg, i);
     size_t size = 0;
     const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
-    luaL_argcheck(L, name != NULL, arg, "names must be strings");
+    luaL_argcheck(L, name != NULL, 1, "names: array of strings expected");
     ASN1_OCTET_STRING *ip = to_ip(name, size);
     ASN1_OCTET_STRING_free(ip);
     if (ip == NULL && !is_dns(name, size)) {
-      luaL_argerror(L, arg, lua_pushfstring(L, "'%s' is neither a DNS name in ASCII nor an IP address", name));
+      luaL_argerror(L, 1, lua_pushfstring(L, "names: '%s' is neither a DNS name in ASCII nor an IP address", name));
     }
     lua_pop(L, 1);
   }
@@ -155,8 +152,7 @@ static bool add_extensions(X509 *cert, bool rsa)
          add_extension(cert, NID_key_usage,
                        rsa ? "critical,digitalSignature,keyEncipherment" : "critical,digitalSignature") &&
          add_extension(cert, NID_ext_key_usage, "serverAuth,clientAuth") &&
-         add_extension(cert, NID_subject_key_identifier, "hash") &&
-         add_extension(cert, NID_authority_key_identifier, "keyid");
+         add_extension(cert, NID_subject_key_identifier, "hash");
 }
 
 /* Fills in all but the subject and the alternative names. */
@@ -197,13 +193,31 @@ static void push_bio(lua_State *L, BIO *bio)
   lua_pushlstring(L, data, (size_t)n);
 }
 
+static int check_days(lua_State *L, int arg)
+{
+  lua_Number days = lua_type(L, arg) == LUA_TNUMBER ? lua_tonumber(L, arg) : 0;
+  luaL_argcheck(L, days >= 1 && days <= DAYS_MAX && days == (lua_Number)(int)days, 1,
+                "days: whole number from 1 to 1000000 expected");
+  return (int)days;
+}
+
+static int check_kind(lua_State *L, int arg)
+{
+  static const char *const kinds[] = {"ec", "rsa", "ed25519"};
+  const char *name = lua_tostring(L, arg);
+  for (int i = 0; name != NULL && i < 3; i++) {
+    if (strcmp(name, kinds[i]) == 0) {
+      return i;
+    }
+  }
+  return luaL_argerror(L, 1, "key: ec, rsa or ed25519 expected");
+}
+
 int tls_selfsigned(lua_State *L)
 {
-  static const char *const kinds[] = {"ec", "rsa", "ed25519", NULL};
   int n = check_names(L, 1);
-  lua_Number days = luaL_checknumber(L, 2);
-  luaL_argcheck(L, days >= 1 && days <= DAYS_MAX && days == (lua_Number)(int)days, 2, "whole number of days expected");
-  int kind = luaL_checkoption(L, 3, NULL, kinds);
+  int days = check_days(L, 2);
+  int kind = check_kind(L, 3);
   tls_box *key = tls_newbox(L, free_key);
   tls_box *cert = tls_newbox(L, free_cert);
   tls_box *certpem = tls_newbox(L, free_bio);
@@ -214,7 +228,7 @@ int tls_selfsigned(lua_State *L)
   tls_error_clear();
   bool ok = (key->p = new_key(kind)) != NULL && (cert->p = X509_new()) != NULL &&
             (certpem->p = BIO_new(BIO_s_mem())) != NULL && (keypem->p = BIO_new(BIO_s_mem())) != NULL &&
-            set_subject(cert->p, first, size) && fill(cert->p, key->p, (int)days) && add_names(L, 1, n, cert->p) &&
+            set_subject(cert->p, first, size) && fill(cert->p, key->p, days) && add_names(L, 1, n, cert->p) &&
             sign(cert->p, key->p) && PEM_write_bio_X509(certpem->p, cert->p) == 1 &&
             PEM_write_bio_PrivateKey(keypem->p, key->p, NULL, NULL, 0, NULL, NULL) == 1;
   tls_emptybox(key);

@@ -17,7 +17,7 @@ local function find(pattern)
   error("README.md has no program with " .. pattern)
 end
 
--- Starts a program in the directory of the certificates, where its file names lead. Its output as a file to read.
+-- Starts a program in the directory of the certificates, where its file names lead. Its output as a file.
 local function start(program, port)
   local dir = assert(io.popen("pwd")):read("*l")
   local file = os.tmpname()
@@ -26,7 +26,8 @@ local function start(program, port)
   f:write(("package.cpath = package.cpath:gsub('build/', %q, 1)\n"):format(dir .. "/build/"))
   f:write(("io.stdout:setvbuf 'line' local port = %d\n"):format(port), program)
   f:close()
-  return assert(io.popen(("cd %s && %s %s 2>&1; rm -f %s"):format(S.certdir, os.getenv("LUA") or "lua", file, file), "r"))
+  local command = ("cd %s && %s %s 2>&1; rm -f %s"):format(S.certdir, os.getenv("LUA") or "lua", file, file)
+  return assert(io.popen(command, "r"))
 end
 
 local function freeport()

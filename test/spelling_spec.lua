@@ -26,7 +26,8 @@ describe("newcontext", function()
 
   for _, row in ipairs {
     { "verfy", "verify" }, { "verifyetx", "verifyext" }, { "ca_file", "cafile" }, { "cafille", "cafile" },
-    { "option", "options" }, { "protcol", "protocol" }, { "ciphersuite", "ciphersuites" }, { "curvelist", "curveslist" },
+    { "option", "options" }, { "protcol", "protocol" }, { "ciphersuite", "ciphersuites" },
+    { "curvelist", "curveslist" },
     { "certifcates", "certificates" }, { "passwrod", "password" }, { "moed", "mode" }, { "serverName", "servername" },
   } do
     it(("refuses '%s' and suggests '%s'"):format(row[1], row[2]), function()
@@ -59,8 +60,8 @@ describe("newcontext", function()
   it("ignores keys that are no strings, and what programs pass along", function()
     local cfg = S.client { "x", [print] = 1, [false] = 2 }
     assert.is_truthy(S.ssl.newcontext(cfg))
-    for _, key in ipairs { "url", "sink", "source", "method", "headers", "step", "redirect", "create", "host", "port", "path",
-      "user", "scheme", "wrap", "maxredirects" } do
+    for _, key in ipairs { "url", "sink", "source", "method", "headers", "step", "redirect", "create", "host", "port",
+      "path", "user", "scheme", "wrap", "maxredirects" } do
       assert.is_truthy((try(key, { strict = true })), key)
     end
   end)

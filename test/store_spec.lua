@@ -30,8 +30,9 @@ end
 
 describe("the store cache", function()
   it("holds a file once for all contexts, if it has settled", function()
-    local names = { "rootA", "rootB", "interA", "serverA", "serverB", "clientA", "clientB", "rsa", "ec384", "ed25519", "expired",
-      "notyet", "wronghost", "wildcard", "wildcards", "ip", "dnsip", "nosan", "selfsigned", "revoked", "ocspA", "manysan" }
+    local names = { "rootA", "rootB", "interA", "serverA", "serverB", "clientA", "clientB", "rsa", "ec384", "ed25519",
+      "expired", "notyet", "wronghost", "wildcard", "wildcards", "ip", "dnsip", "nosan", "selfsigned",
+      "revoked", "ocspA", "manysan" }
     for i, name in ipairs(names) do names[i] = S.pem(name) end
     local path = os.tmpname()
     finally(function() os.remove(path) end)

@@ -1,5 +1,5 @@
---- ssl.connect: a TCP connection, TLS on it, and the check of the host name, under one deadline. Loaded when it is first
--- called, since nothing else of ssl needs LuaSocket.
+--- ssl.connect: a TCP connection, TLS on it, and the check of the host name, under one deadline. Loaded when it is
+-- first called, since nothing else of ssl needs LuaSocket.
 -- @module ssl.connect
 
 local socket = require "socket"
@@ -70,8 +70,8 @@ end
 -- @tparam table ssl the module
 -- @tparam string host name or IP address
 -- @tparam number|string port
--- @tparam[opt] table flags settings as for newcontext; mode is "client"; protocol "tlsv1_2" and verify "none" unless given;
--- timeout: seconds for all of it, name look-up included; only read
+-- @tparam[opt] table flags settings as for newcontext; mode is "client"; protocol "tlsv1_2" and verify "none" unless
+-- given; timeout: seconds for all of it, name look-up included; only read
 -- @treturn[1] userdata the connection, its timeouts off
 -- @treturn[1] userdata LuaSocket's object, which no longer has the descriptor
 -- @treturn[2] nil

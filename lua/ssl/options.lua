@@ -332,7 +332,8 @@ M.rows = {
 local known, passedalong = {}, {}
 for _, name in ipairs {
   "authority", "create", "fragment", "headers", "host", "maxredirects", "method", "nredirects", "params", "path",
-  "port", "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url", "user", "wrap",
+  "port", "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url",
+  "user", "wrap",
 } do
   passedalong[name] = true
 end

@@ -1,5 +1,5 @@
--- A blocking HTTPS server for specs whose client blocks: prints its port, then serves `count` connections in the way that
--- the request path asks for, and ends. It gives up when nobody comes.
+-- A blocking HTTPS server for specs whose client blocks: prints its port, then serves `count` connections in the way
+-- that the request path asks for, and ends. It gives up when nobody comes.
 -- lua test/peer/https_server.lua COUNT [CERTNAME]
 
 local socket = require "socket"
