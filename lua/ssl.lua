@@ -51,22 +51,22 @@ local selfsigneddefaults = { names = { "localhost" }, days = 365, key = "ec" }
 
 --- Makes a private key and a certificate that it signs itself: for tests, development, STARTTLS between servers.
 -- A client that is to trust it names it as cadata.
--- @tparam[opt] table options names: array of DNS names and IP addresses ({ "localhost" }), of which the first is the
+-- @tparam[opt] table wanted names: array of DNS names and IP addresses ({ "localhost" }), of which the first is the
 -- common name too; days until it expires (365); key: "ec" (P-256), "rsa" (2048 bits) or "ed25519" ("ec")
 -- @treturn[1] string the certificate in PEM
 -- @treturn[1] string the key in PEM, not encrypted
 -- @treturn[2] nil
 -- @treturn[2] string what is wrong
 -- @treturn[2] table detail
--- @raise options is no table, or has something else in it
-function M.selfsigned(options)
+-- @raise wanted is no table, or has something else in it
+function M.selfsigned(wanted)
   local given = {}
-  if options == nil then options = {} end
-  if type(options) ~= "table" then
-    error("bad argument #1 to 'selfsigned' (table expected, got " .. type(options) .. ")", 2)
+  if wanted == nil then wanted = {} end
+  if type(wanted) ~= "table" then
+    error("bad argument #1 to 'selfsigned' (table expected, got " .. type(wanted) .. ")", 2)
   end
-  for key, default in pairs(selfsigneddefaults) do given[key] = options[key] or default end
-  for key in pairs(options) do
+  for key, default in pairs(selfsigneddefaults) do given[key] = wanted[key] or default end
+  for key in pairs(wanted) do
     if not selfsigneddefaults[key] then
       error("bad argument #1 to 'selfsigned' (unknown field '" .. tostring(key) .. "')", 2)
     end

@@ -78,6 +78,10 @@ bool tls_interrupted(tls_connection *c, tls_error *e)
 /* The outcome of an OpenSSL call, taken at once; `sys` is its errno. */
 static enum tls_status outcome(tls_connection *c, int ret, int sys, tls_error *e)
 {
+  if (ret == 1 && c->call->parked == 0 && !c->closing) {
+    c->starved = false;
+    return TLS_DONE;
+  }
   enum tls_status status = ret == 1 ? TLS_DONE : tls_error_ssl(e, c->ssl, ret, sys);
   c->starved = status == TLS_WANT_READ;
   if (tls_interrupted(c, e)) {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define QUICK_MAX 1024 /* bytes of a line or count that is worth a shortcut */
+
 /* A receive that runs now. */
 typedef struct reader {
   lua_State *L;
@@ -308,6 +310,52 @@ static int receive_done(reader *r, enum tls_status status)
   return n;
 }
 
+/* A string out of the plaintext buffer, as push_result makes it. */
+#ifdef HAVE_COPY_BEFORE_COLLECT
+#define push_copy(L, p, n) lua_pushlstring(L, (const char *)(p), n)
+#else
+static void push_copy(lua_State *L, const unsigned char *p, size_t n)
+{
+  char copy[QUICK_MAX];
+  memcpy(copy, p, n);
+  lua_pushlstring(L, copy, n);
+}
+#endif
+
+/* The length of the short line that the buffer holds whole, without a CR in it; SIZE_MAX when there is none. */
+static size_t short_line(const tls_connection *c)
+{
+  const unsigned char *p = c->buf + c->head;
+  size_t avail = c->tail - c->head;
+  const unsigned char *nl = memchr(p, '\n', avail < QUICK_MAX ? avail : QUICK_MAX);
+  size_t n = nl != NULL ? (size_t)(nl - p) : SIZE_MAX;
+  if (nl == NULL || memchr(p, '\r', n) != NULL || (c->maxreceive != 0 && n > c->maxreceive)) {
+    return SIZE_MAX;
+  }
+  return n;
+}
+
+/* Most receives of short lines and counts find what they want in the buffer: those need neither OpenSSL nor a scratch. */
+static bool quick(lua_State *L, tls_connection *c, enum pattern pattern, size_t count)
+{
+  bool line = pattern == PATTERN_LINE;
+  if (c->head == c->tail || c->state != TLS_STATE_CONNECTED || c->call != NULL || pattern == PATTERN_ALL) {
+    return false;
+  }
+  size_t n = line ? short_line(c) : count;
+  if (n > QUICK_MAX || n > c->tail - c->head || (n == 0 && !line)) {
+    return false;
+  }
+  const unsigned char *p = c->buf + c->head;
+  push_copy(L, p, n);
+  if (c->buf != NULL && c->buf + c->head == p) {
+    take(c, n + line);
+  }
+  lua_pushnil(L);
+  lua_pushnil(L);
+  return true;
+}
+
 /* conn:receive([pattern [, prefix]]): "*l" a line without its end (default), "*a" all until the peer closes, or a number
    of bytes; what is received is put behind prefix, which counts. Returns the string, nil, nil; or nil, message, what came
    so far, detail. "wantread" or "wantwrite": the timeout is over. LuaSocket's tcp:receive, SSL_read(3). */
@@ -319,6 +367,9 @@ int tls_receive(lua_State *L)
   r.direct = NULL;
   r.c = tls_self(L, &tls_connection_type);
   enum pattern pattern = check_pattern(L, &count);
+  if (lua_isnoneornil(L, 3) && quick(L, r.c, pattern, count)) {
+    return 3;
+  }
   const char *prefix = luaL_optlstring(L, 3, "", &nprefix);
   if (pattern == PATTERN_COUNT && nprefix > 0 && nprefix >= count) {
     lua_settop(L, 3);

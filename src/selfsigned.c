@@ -204,9 +204,10 @@ static int check_days(lua_State *L, int arg)
 static int check_kind(lua_State *L, int arg)
 {
   static const char *const kinds[] = {"ec", "rsa", "ed25519"};
-  const char *name = lua_tostring(L, arg);
+  size_t n = 0;
+  const char *name = lua_tolstring(L, arg, &n);
   for (int i = 0; name != NULL && i < 3; i++) {
-    if (strcmp(name, kinds[i]) == 0) {
+    if (strlen(kinds[i]) == n && memcmp(name, kinds[i], n) == 0) {
       return i;
     }
   }

@@ -18,14 +18,14 @@ describe("ssl.selfsigned", function()
       { ssl.selfsigned { names = false, days = false, key = false } } } do
       local cert = ssl.loadcertificate(pair[1])
       assert.equal("localhost", cert:subject()[1].value)
-      assert.equal("CN", cert:subject()[1].name)
+      assert.equal("commonName", cert:subject()[1].name)
       assert.same(cert:subject(), cert:issuer())
       assert.is_true(ssl.checkhostname(cert, "localhost"))
       assert.is_false(ssl.checkhostname(cert, "127.0.0.1"))
       local now = os.time()
       assert.is_true(math.abs(cert:notaftertime() - now - 365 * 86400) < 60)
       assert.is_true(cert:notbeforetime() <= now and cert:notbeforetime() > now - 2 * 3600)
-      assert.equal("id-ecPublicKey", (select(2, cert:pubkey())) and kinds.ec)
+      assert.equal("ecPublicKey", (select(2, cert:pubkey())))
       assert.matches("^%-%-%-%-%-BEGIN PRIVATE KEY%-%-%-%-%-\n", pair[2])
       assert.equal(2, #pair)
     end
@@ -131,8 +131,8 @@ describe("ssl.selfsigned", function()
     for _, wrong in ipairs { { 5 }, { {} }, { "localhost", true } } do
       raises("names: array of strings expected", { names = wrong })
     end
-    for _, wrong in ipairs { "", ".", "a b", "a\0b", "a\nb", ".a", "a.", "b\195\188cher.test", "a/b", "a:b", "1.2.3.4/8",
-      ("a"):rep(254), "a,DNS:b" } do
+    for _, wrong in ipairs { "", ".", "a b", "a\0b", "a\nb", ".a", "a.", "b\195\188cher.test", "a/b", "a:b",
+      "1.2.3.4/8", ("a"):rep(254), "a,DNS:b" } do
       raises("is neither a DNS name in ASCII nor an IP address", { names = { "localhost", wrong } })
     end
     for _, wrong in ipairs { 0, -1, 1.5, 1000001, 1 / 0, -1 / 0, 0 / 0, "30", {}, true } do
