@@ -37,7 +37,7 @@ void tls_error_init(tls_error *e)
   e->parked = 0;
   e->nstack = 0;
   e->who = e->file = e->host = e->hint = e->text = NULL;
-  e->buf[0] = e->subject[0] = '\0';
+  e->buf[0] = e->subject[0] = e->names[0] = '\0';
 }
 
 void tls_error_set(tls_error *e, enum tls_kind kind, const char *text)
@@ -236,6 +236,16 @@ static void set_stack(lua_State *L, const tls_error *e)
   lua_setfield(L, -2, "stack");
 }
 
+static void set_hint(lua_State *L, const tls_error *e)
+{
+  if (e->names[0] != '\0') {
+    lua_pushfstring(L, "the certificate is for %s", e->names);
+    lua_setfield(L, -2, "hint");
+  } else {
+    set_string(L, "hint", e->hint != NULL ? e->hint : tls_hint(e));
+  }
+}
+
 void tls_error_detail(lua_State *L, const tls_error *e)
 {
   lua_createtable(L, 0, 8);
@@ -260,7 +270,7 @@ void tls_error_detail(lua_State *L, const tls_error *e)
   }
   set_string(L, "file", e->file);
   set_string(L, "host", e->host);
-  set_string(L, "hint", e->hint);
+  set_hint(L, e);
   if (e->nstack > 0) {
     set_stack(L, e);
   }

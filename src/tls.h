@@ -110,6 +110,7 @@ typedef struct tls_error {
   const char *text;   /* the reason in words; points to static text or to buf */
   char buf[256];
   char subject[256];  /* of the certificate refused */
+  char names[192];    /* those that it is for, when the host is none of them */
   int nstack;
   struct {
     unsigned long code;
@@ -139,6 +140,10 @@ const char *tls_checkname(lua_State *L, int arg);
 int tls_refuse(lua_State *L, const char *fmt, ...);                        /* a sentence of our own, as lua_pushfstring */
 int tls_fail_closed(lua_State *L); /* nil, "closed", detail: what methods answer when there is no connection */
 int tls_fail_nil(lua_State *L, int n); /* makes nil of the false among the n values that one of these pushed; returns n */
+
+/* ---- hint.c -------------------------------------------------------------------------------------------------------*/
+
+const char *tls_hint(const tls_error *e); /* what to do about it, NULL when there is nothing to say */
 
 /* ---- callback.c: the barrier between OpenSSL and Lua functions ----------------------------------------------------*/
 

@@ -4,6 +4,8 @@
  */
 #include "tls.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +21,47 @@ typedef struct tls_verify_log {
     int depth, error;
   } entry[LOG_MAX];
   char subject[256]; /* of the first certificate refused */
+  char names[192];   /* those that the peer's certificate is for, when it was refused for its names */
 } tls_verify_log;
+
+/* A hostile certificate can have anything in its names, and 10,000 of them: what is shown is printable, and short. */
+static void add_name(char *names, size_t size, const unsigned char *s, int n)
+{
+  size_t len = strlen(names);
+  if (n <= 0 || len + (size_t)n + 8 > size) {
+    if (len > 0 && len + 5 < size && names[len - 1] != '.') {
+      memcpy(names + len, ", ...", 6);
+    }
+    return;
+  }
+  if (len > 0) {
+    memcpy(names + len, ", ", 3);
+    len += 2;
+  }
+  for (int i = 0; i < n; i++) {
+    names[len++] = s[i] > ' ' && s[i] < 127 ? (char)s[i] : '?';
+  }
+  names[len] = '\0';
+}
+
+static void log_names(tls_verify_log *log, X509 *leaf)
+{
+  GENERAL_NAMES *list = leaf != NULL ? X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL) : NULL;
+  for (int i = 0; i < sk_GENERAL_NAME_num(list); i++) {
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(list, i);
+    char text[INET6_ADDRSTRLEN];
+    if (name->type == GEN_DNS) {
+      add_name(log->names, sizeof log->names, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
+    } else if (name->type == GEN_IPADD) {
+      int n = ASN1_STRING_length(name->d.iPAddress);
+      int family = n == 4 ? AF_INET : AF_INET6;
+      if ((n == 4 || n == 16) && inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text) != NULL) {
+        add_name(log->names, sizeof log->names, (const unsigned char *)text, (int)strlen(text));
+      }
+    }
+  }
+  GENERAL_NAMES_free(list);
+}
 
 static void log_entry(tls_connection *c, X509_STORE_CTX *store)
 {
@@ -31,8 +73,12 @@ static void log_entry(tls_connection *c, X509_STORE_CTX *store)
   if (log->n == 0 && cert != NULL) {
     X509_NAME_oneline(X509_get_subject_name(cert), log->subject, sizeof log->subject);
   }
+  int error = X509_STORE_CTX_get_error(store);
+  if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+    log_names(log, X509_STORE_CTX_get0_cert(store));
+  }
   log->entry[log->n].depth = X509_STORE_CTX_get_error_depth(store);
-  log->entry[log->n].error = X509_STORE_CTX_get_error(store);
+  log->entry[log->n].error = error;
   log->n++;
 }
 
@@ -64,7 +110,7 @@ static void start_log(tls_connection *c, bool table)
   if (c->log != NULL) {
     c->log->table = table;
     c->log->n = 0;
-    c->log->subject[0] = '\0';
+    c->log->subject[0] = c->log->names[0] = '\0';
   }
 }
 
@@ -110,8 +156,14 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
   e->verify = c->log->entry[0].error;
   e->depth = c->log->entry[0].depth;
   memcpy(e->subject, c->log->subject, sizeof e->subject);
+  memcpy(e->names, c->log->names, sizeof e->names);
   if (c->ssl != NULL && e->verify == X509_V_ERR_HOSTNAME_MISMATCH) {
     e->host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0);
+  } else if (c->ssl != NULL && e->verify == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+    char *ip = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl));
+    snprintf(e->buf, sizeof e->buf, "%s", ip != NULL ? ip : "");
+    OPENSSL_free(ip);
+    e->host = e->buf; /* OpenSSL's reason, the text, is not in buf */
   }
 }
 
