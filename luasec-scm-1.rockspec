@@ -43,6 +43,7 @@ build = {
         "src/credentials.c",
         "src/error.c",
         "src/handshake.c",
+        "src/hint.c",
         "src/inspect.c",
         "src/material.c",
         "src/object.c",

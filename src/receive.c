@@ -396,3 +396,33 @@ int tls_receive(lua_State *L)
   }
   return receive_done(&r, status);
 }
+
+/* conn:read([max]): what is there to read, at least one byte and at most max (16384); waits for the first. Returns a string;
+   or nil, message, detail. SSL_read(3). */
+int tls_read(lua_State *L)
+{
+  reader r;
+  r.L = L;
+  r.direct = NULL;
+  r.c = tls_self(L, &tls_connection_type);
+  size_t max = lua_isnoneornil(L, 2) ? TLS_RECORD : tls_checksize(L, 2);
+  luaL_argcheck(L, max > 0, 2, "at least one byte expected");
+  r.s = tls_scratch_take(L);
+  r.deadline.started = false;
+  enum tls_status status = tls_stream_enter(r.c, &r.call, L, &r.error);
+  if (status == TLS_DONE) {
+    status = gather(&r, max < TLS_RECORD ? max : TLS_RECORD);
+    tls_leave(r.c);
+    if (status == TLS_WANT_READ) {
+      release_idle(r.c);
+    }
+  }
+  if (status == TLS_DONE) {
+    push_scratch(L, r.s);
+  } else {
+    lua_pushnil(L);
+    tls_stream_failure(L, r.c, status, &r.error);
+  }
+  tls_scratch_release(r.s);
+  return status == TLS_DONE ? 1 : 3;
+}

@@ -54,7 +54,9 @@ static enum tls_status send_step(tls_connection *c, const unsigned char *p, size
   return status;
 }
 
-static enum tls_status send_range(tls_connection *c, const unsigned char *p, size_t n, size_t *done, tls_error *e)
+/* All of p[0..n), or with `once` no more than one step takes. */
+static enum tls_status send_range(tls_connection *c, const unsigned char *p, size_t n, bool once, size_t *done,
+                                  tls_error *e)
 {
   tls_deadline deadline = {false, 0};
   enum tls_status status = TLS_DONE;
@@ -62,7 +64,7 @@ static enum tls_status send_range(tls_connection *c, const unsigned char *p, siz
     tls_error_set(e, TLS_KIND_CLOSED, "closed");
     return TLS_FAILED;
   }
-  while (*done < n) {
+  while (*done < n && !(once && *done > 0)) {
     status = send_step(c, p + *done, n - *done, done, e);
     if (status == TLS_FAILED) {
       return status;
@@ -86,9 +88,7 @@ static lua_Number check_index(lua_State *L, int arg, lua_Number def, size_t len)
   return i < 0 ? i + (lua_Number)len + 1 : i;
 }
 
-/* conn:send(data [, i [, j]]): sends data:sub(i, j). Returns the index of the last byte sent, nil, nil; or nil, message,
-   the index of the last byte sent, detail: call again from the next one. LuaSocket's tcp:send, SSL_write(3). */
-int tls_send(lua_State *L)
+static int send_data(lua_State *L, bool once)
 {
   tls_connection *c = tls_self(L, &tls_connection_type);
   size_t len, done = 0;
@@ -103,7 +103,7 @@ int tls_send(lua_State *L)
   if (i <= j) {
     status = tls_stream_enter(c, &call, L, &e);
     if (status == TLS_DONE) {
-      status = send_range(c, data + (size_t)i - 1, (size_t)(j - i) + 1, &done, &e);
+      status = send_range(c, data + (size_t)i - 1, (size_t)(j - i) + 1, once, &done, &e);
       c->sent += (double)done;
       tls_leave(c);
     }
@@ -120,4 +120,18 @@ int tls_send(lua_State *L)
   lua_pushnumber(L, last);
   lua_insert(L, -2);
   return 4;
+}
+
+/* conn:send(data [, i [, j]]): sends data:sub(i, j). Returns the index of the last byte sent, nil, nil; or nil, message,
+   the index of the last byte sent, detail: call again from the next one. LuaSocket's tcp:send, SSL_write(3). */
+int tls_send(lua_State *L)
+{
+  return send_data(L, false);
+}
+
+/* conn:write(data [, i [, j]]): one step of sending data:sub(i, j), a record at the most. Returns the index of the last byte
+   sent, nil, nil; or nil, message, index, detail as send does. SSL_write(3). */
+int tls_write(lua_State *L)
+{
+  return send_data(L, true);
 }

@@ -101,6 +101,8 @@ static int setstats(lua_State *L)
 static const luaL_Reg methods[] = {
   {"receive", tls_receive},
   {"send", tls_send},
+  {"read", tls_read},
+  {"write", tls_write},
   {"dirty", dirty},
   {"getstats", getstats},
   {"setstats", setstats},

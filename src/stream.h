@@ -38,6 +38,8 @@ enum tls_status tls_stream_nomemory(tls_error *e);
 
 int tls_send(lua_State *L);
 int tls_receive(lua_State *L);
+int tls_read(lua_State *L);
+int tls_write(lua_State *L);
 void tls_send_free(tls_connection *c);    /* what send keeps on a connection */
 void tls_receive_free(tls_connection *c); /* what receive keeps on it */
 

@@ -25,7 +25,7 @@ describe("ssl.selfsigned", function()
       local now = os.time()
       assert.is_true(math.abs(cert:notaftertime() - now - 365 * 86400) < 60)
       assert.is_true(cert:notbeforetime() <= now and cert:notbeforetime() > now - 2 * 3600)
-      assert.equal("ecPublicKey", (select(2, cert:pubkey())))
+      assert.equal("EC", (select(2, cert:pubkey())))
       assert.matches("^%-%-%-%-%-BEGIN PRIVATE KEY%-%-%-%-%-\n", pair[2])
       assert.equal(2, #pair)
     end
