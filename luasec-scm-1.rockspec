@@ -53,6 +53,7 @@ build = {
         "src/scratch.c",
         "src/selfsigned.c",
         "src/send.c",
+        "src/session.c",
         "src/socket.c",
         "src/store.c",
         "src/stream.c",

@@ -14,6 +14,7 @@ local M = {
   _COPYRIGHT = core.copyright(),
   config = config,
   loadcertificate = x509.load,
+  loadsession = core.loadsession,
   find_system_ca = systemca.find,
   get_system_ca = systemca.get,
   set_system_ca = systemca.set,

@@ -179,6 +179,10 @@ static SSL *make_ssl(lua_State *L, bool *server)
 static void prepare(lua_State *L, tls_connection *c)
 {
   SSL_set_ex_data(c->ssl, ex_index, c);
+  /* Not during the handshake: event loops that wait for the socket afterwards would not know of data that came along with
+     its last message. The first read switches it on. */
+  c->readahead = SSL_get_read_ahead(c->ssl);
+  SSL_set_read_ahead(c->ssl, 0);
   SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (SSL_is_init_finished(c->ssl)) {
     c->state = TLS_STATE_CONNECTED;
@@ -251,6 +255,7 @@ static void close_now(tls_connection *c)
   tls_transport_close(c);
   tls_stream_free(c);
   tls_verify_free(c);
+  tls_session_free(c);
 }
 
 /* conn:close(), __gc and __close: sends close_notify when that needs no waiting, closes the descriptor. Returns nothing.
@@ -335,6 +340,7 @@ static const luaL_Reg functions[] = {
   {"compression", tls_inspect_compression},
   {"info", tls_inspect_cipher},
   {"resolve", tls_resolve},
+  {"loadsession", tls_session_load},
   {NULL, NULL},
 };
 
@@ -365,6 +371,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_verify_methods);
     tls_addmethods(L, tls_inspect_methods);
     tls_addmethods(L, tls_binding_methods);
+    tls_addmethods(L, tls_session_methods);
   }
   luaopen_ssl_x509(L);
   lua_pop(L, 1);

@@ -140,9 +140,11 @@ void tls_context_identify(tls_context *ctx)
   settings.verify = (uint64_t)SSL_CTX_get_verify_mode(ctx->ctx);
   settings.lsec = ctx->verifyext;
   settings.depth = (uint64_t)X509_VERIFY_PARAM_get_depth(param);
-  if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1) {
+  if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1 && n == sizeof ctx->sessionid) {
+    memcpy(ctx->sessionid, id, n);
     /* In TLS 1.3 a client's pre-shared key is a session without any id, which a client with one refuses. */
-    SSL_CTX_set_session_id_context(ctx->ctx, id, ctx->pskclient ? 0 : n);
+    ctx->nsessionid = ctx->pskclient ? 0 : n;
+    SSL_CTX_set_session_id_context(ctx->ctx, id, ctx->nsessionid);
   }
 }
 
@@ -155,6 +157,7 @@ static int setmode(lua_State *L)
   const char *name = tls_checkname(L, 2);
   if (strcmp(name, "client") == 0) {
     ctx->mode = TLS_MODE_CLIENT;
+    tls_session_watch(ctx->ctx);
   } else if (strcmp(name, "server") == 0) {
     ctx->mode = TLS_MODE_SERVER;
     tls_callback_sni(ctx->ctx);

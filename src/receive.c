@@ -57,6 +57,10 @@ static enum tls_status read_wait(reader *r, void *p, size_t n, size_t *got)
     tls_error_set(&r->error, TLS_KIND_CLOSED, "closed");
     return TLS_FAILED;
   }
+  if (c->readahead) {
+    SSL_set_read_ahead(c->ssl, 1);
+    c->readahead = false;
+  }
   do {
     status = tls_step_read(c, p, n, got, &r->error);
   } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &r->deadline));

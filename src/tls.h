@@ -208,6 +208,8 @@ typedef struct tls_context {
   bool ownstore;               /* its store has what no file has: CA data, revocation lists */
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
+  unsigned char sessionid[32]; /* the session id context */
+  unsigned int nsessionid;     /* its length */
 } tls_context;
 
 tls_context *tls_checkcontext(lua_State *L, int arg); /* raises when it is none or closed */
@@ -226,6 +228,7 @@ typedef struct tls_connection {
   bool broken;          /* a fatal error ended reading and writing */
   bool closing;         /* close() came while a call was inside OpenSSL */
   bool snistrict;
+  bool readahead;       /* to be switched on by the first read */
   bool starved;         /* the last step could not go on for want of bytes from the peer */
   int fd;               /* -1: none */
   double block, total;  /* timeouts in seconds, negative: none */
@@ -238,6 +241,7 @@ typedef struct tls_connection {
   size_t maxreceive;    /* most bytes that one receive of a line or of all may gather, 0: any number */
   double created, received, sent;
   struct tls_verify_log *log;
+  SSL_SESSION *session; /* a client's newest, to resume later */
 } tls_connection;
 
 /* One OpenSSL call on a connection: entered, left, and its outcome. `object` is the connection's stack index. False (and
@@ -303,6 +307,13 @@ extern const luaL_Reg tls_verify_methods[];
 extern const luaL_Reg tls_inspect_methods[];
 int tls_inspect_compression(lua_State *L); /* ssl.core.compression */
 int tls_inspect_cipher(lua_State *L);      /* ssl.core.info */
+
+/* ---- session.c ----------------------------------------------------------------------------------------------------*/
+
+int tls_session_load(lua_State *L);   /* ssl.core.loadsession */
+void tls_session_watch(SSL_CTX *ctx); /* lets a client's connections keep their sessions */
+void tls_session_free(tls_connection *c);
+extern const luaL_Reg tls_session_methods[];
 
 /* ---- binding.c ----------------------------------------------------------------------------------------------------*/
 

@@ -39,7 +39,7 @@ static void add_name(char *names, size_t size, const unsigned char *s, int n)
     len += 2;
   }
   for (int i = 0; i < n; i++) {
-    names[len++] = s[i] > ' ' && s[i] < 127 ? (char)s[i] : '?';
+    names[len++] = (char)(s[i] > ' ' && s[i] < 127 ? s[i] : (unsigned char)'?');
   }
   names[len] = '\0';
 }

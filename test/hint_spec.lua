@@ -52,8 +52,9 @@ describe("detail.hint", function()
     { "no cipher in common", { protocol = "tlsv1_2", ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256" },
       { ciphers = "ECDHE-ECDSA-AES256-GCM-SHA384" }, "nothing in common", "no cipher in common" },
     { "a client certificate that is missing", { protocol = "tlsv1_2" },
-      { verify = { "peer", "fail_if_no_peer_cert" }, cafile = S.cert("rootA") }, "nothing in common", "certificate and key" },
-    { "no application protocol in common", { alpn = "h2" }, { alpn = { "h3" }, alpnstrict = true }, "alpn", nil },
+      { verify = { "peer", "fail_if_no_peer_cert" }, cafile = S.cert("rootA") }, "nothing in common",
+      "certificate and key" },
+    { "no application protocol in common", { alpn = "h2" }, { alpn = { "h3" }, alpnstrict = true }, "alpn" },
   } do
     it("helps both sides with " .. row[1], function()
       local client, server = details(row[2], row[3])

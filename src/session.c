@@ -1,0 +1,222 @@
+/*
+ * session.c: TLS sessions as Lua objects: taken from a client's connection, given to a later one, carried as a string from
+ * process to process. Sessions on servers need nothing from here: their tickets hold them.
+ */
+#include "tls.h"
+
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/pem.h>
+
+static const tls_type session_type = {"SSL:Session"};
+
+typedef struct session {
+  SSL_SESSION *p; /* NULL once closed */
+} session;
+
+/* ---- objects ---- */
+
+static session *self(lua_State *L)
+{
+  session *s = tls_self(L, &session_type);
+  luaL_argcheck(L, s->p != NULL, 1, "session is closed");
+  return s;
+}
+
+static int close_session(lua_State *L)
+{
+  session *s = tls_self(L, &session_type);
+  SSL_SESSION *p = s->p;
+  s->p = NULL;
+  SSL_SESSION_free(p);
+  return 0;
+}
+
+static int tostring(lua_State *L)
+{
+  lua_pushfstring(L, "SSL session: %p", tls_self(L, &session_type));
+  return 1;
+}
+
+static void release(void *p)
+{
+  OPENSSL_free(p);
+}
+
+/* session:export(): the session as a string for ssl.loadsession. It holds the keys of the session: whoever has it can read
+   what a resumed connection says. i2d_SSL_SESSION(3). */
+static int export_session(lua_State *L)
+{
+  tls_box *box = tls_newbox(L, release);
+  unsigned char *der = NULL;
+  tls_error_clear();
+  int n = i2d_SSL_SESSION(self(L)->p, &der);
+  box->p = der;
+  if (n <= 0) {
+    return tls_fail_nil(L, tls_fail_queue(L, "error exporting session", NULL));
+  }
+  lua_pushlstring(L, (const char *)der, (size_t)n);
+  OPENSSL_cleanse(der, (size_t)n);
+  tls_emptybox(box);
+  return 1;
+}
+
+/* session:lifetime(): seconds from now until it is no longer accepted; 0 when that is past. SSL_SESSION_get_timeout(3). */
+static int lifetime(lua_State *L)
+{
+  const SSL_SESSION *p = self(L)->p;
+  long left = SSL_SESSION_get_time(p) + SSL_SESSION_get_timeout(p) - (long)time(NULL);
+  lua_pushinteger(L, left > 0 ? left : 0);
+  return 1;
+}
+
+static void open_type(lua_State *L)
+{
+  static const luaL_Reg methods[] = {{"export", export_session}, {"lifetime", lifetime}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+    {"__gc", close_session}, {"__close", close_session}, {"__tostring", tostring}, {NULL, NULL},
+  };
+  tls_newtype(L, &session_type, methods, meta);
+  lua_pop(L, 1);
+}
+
+/* Pushes an object without a session yet: making it may raise, so the session comes after. */
+static session *push_session(lua_State *L)
+{
+  open_type(L);
+  return tls_newobject(L, &session_type, sizeof(session));
+}
+
+static SSL_SESSION *parse(const char *text, size_t n)
+{
+  const unsigned char *p = (const unsigned char *)text;
+  SSL_SESSION *s = n <= LONG_MAX ? d2i_SSL_SESSION(NULL, &p, (long)n) : NULL;
+  if (s != NULL && p != (const unsigned char *)text + n) {
+    SSL_SESSION_free(s);
+    s = NULL;
+  }
+  if (s == NULL && n <= INT_MAX) {
+    tls_error_clear();
+    BIO *bio = BIO_new_mem_buf(text, (int)n);
+    s = bio != NULL ? PEM_read_bio_SSL_SESSION(bio, NULL, NULL, NULL) : NULL;
+    BIO_free(bio);
+  }
+  return s;
+}
+
+/* ssl.core.loadsession(text): a session out of what export gave, or out of PEM as `openssl s_client -sess_out` writes it;
+   nil, message, detail for anything else. */
+int tls_session_load(lua_State *L)
+{
+  size_t n;
+  const char *text = luaL_checklstring(L, 1, &n);
+  session *s = push_session(L);
+  tls_error_clear();
+  s->p = parse(text, n);
+  if (s->p == NULL) {
+    return tls_fail_nil(L, tls_fail_queue(L, "error loading session", NULL));
+  }
+  tls_error_clear();
+  return 1;
+}
+
+/* ---- connections ---- */
+
+/* The newest session is kept: TLS 1.3 servers send theirs after the handshake, mostly several. Runs no Lua. */
+static int on_session(SSL *ssl, SSL_SESSION *fresh)
+{
+  tls_connection *c = tls_connectionof(ssl);
+  if (c == NULL || c->server) {
+    return 0;
+  }
+  SSL_SESSION_free(c->session);
+  c->session = fresh;
+  return 1; /* the reference is ours now */
+}
+
+void tls_session_watch(SSL_CTX *ctx)
+{
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(ctx, on_session);
+}
+
+void tls_session_free(tls_connection *c)
+{
+  SSL_SESSION_free(c->session);
+  c->session = NULL;
+}
+
+/* A reference to what can be resumed later, NULL if nothing can. A resumed connection of TLS 1.2 may go without a new
+   session, and its own then serves again; TLS 1.3 has one use for each. */
+static SSL_SESSION *resumable(const tls_connection *c)
+{
+  SSL_SESSION *s = c->session;
+  if (s == NULL && SSL_version(c->ssl) < TLS1_3_VERSION) {
+    s = SSL_get_session(c->ssl);
+  }
+  return s != NULL && SSL_SESSION_is_resumable(s) == 1 && SSL_SESSION_up_ref(s) == 1 ? s : NULL;
+}
+
+/* conn:getsession(): a client's session to resume later, nil when the server has sent none yet: with TLS 1.3 it comes with the
+   first data, and a new one for each connection. SSL_CTX_sess_set_new_cb(3). */
+static int getsession(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  if (tls_connected(L) == NULL) {
+    return tls_fail_closed(L);
+  }
+  session *s = push_session(L);
+  s->p = c->server ? NULL : resumable(c);
+  if (s->p == NULL) {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
+/* Was the session's peer verified as this connection would verify it? OpenSSL finds out in the middle of the handshake and
+   then ends it. */
+static bool verified_alike(const SSL *ssl, const SSL_SESSION *s)
+{
+  const tls_context *ctx = tls_contextof(ssl);
+  unsigned int n = 0;
+  const unsigned char *id = SSL_SESSION_get0_id_context(s, &n);
+  return ctx != NULL && n == ctx->nsessionid && memcmp(id, ctx->sessionid, n) == 0;
+}
+
+/* conn:setsession(session): tries to resume it in the handshake to come, which is a full one if the server refuses. true;
+   or nil, message, detail when the context verifies in another way than the session's did. SSL_set_session(3). */
+static int setsession(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  const session *s = tls_checkobject(L, 2, &session_type);
+  luaL_argcheck(L, s->p != NULL, 2, "session is closed");
+  if (c->state != TLS_STATE_NEW || c->failed || c->server || c->call != NULL) {
+    return tls_fail_nil(L, tls_refuse(L, "a session can only be set on a client before its handshake"));
+  }
+  tls_error_clear();
+  if (!verified_alike(c->ssl, s->p)) {
+    return tls_fail_nil(L, tls_refuse(L, "the session is of a context that verifies in another way"));
+  }
+  if (SSL_set_session(c->ssl, s->p) != 1) {
+    return tls_fail_nil(L, tls_fail_queue(L, "error setting session", NULL));
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* conn:sessionreused(): was a session resumed? SSL_session_reused(3). */
+static int sessionreused(lua_State *L)
+{
+  const SSL *ssl = tls_connected(L);
+  lua_pushboolean(L, ssl != NULL && SSL_session_reused(ssl));
+  return 1;
+}
+
+const luaL_Reg tls_session_methods[] = {
+  {"getsession", getsession},
+  {"sessionreused", sessionreused},
+  {"setsession", setsession},
+  {NULL, NULL},
+};
