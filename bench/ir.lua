@@ -68,10 +68,9 @@ local function count(row, lib, n)
   local wrapper = "GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=0x40000000 setarch -R valgrind --tool=callgrind -q "
     .. "--callgrind-out-file=" .. out
   local figures, kind, why = child.measure(lib, row, n, wrapper)
-  if not figures then return nil, kind, why end
-  local sums = parse(out)
+  local sums = figures and parse(out)
   os.remove(out)
-  return sums
+  return sums, kind, why
 end
 
 --- Instructions a unit, by object and in all; or nil, "absent" or "failed", why.

@@ -402,13 +402,18 @@ describe("collection", function()
   end)
 
   it("keeps up with connections that are dropped without close: descriptors", function()
-    local cctx, sctx = newcontext(support.client()), newcontext(support.server())
-    local most = 0
-    for i = 1, 300 do
-      support.wrapped(cctx, sctx)
-      if i % 50 == 0 then most = math.max(most, support.descriptors()) end
-    end
-    assert.is_true(most < 300, "descriptors: " .. most)
+    -- In a process of its own: the collector's pace depends on how much it has to go through.
+    local most = support.fresh [[
+      local support = require "support"
+      local cctx = assert(support.ssl.newcontext(support.client()))
+      local sctx = assert(support.ssl.newcontext(support.server()))
+      local most = 0
+      for i = 1, 300 do
+        support.wrapped(cctx, sctx)
+        if i % 50 == 0 then most = math.max(most, support.descriptors()) end
+      end
+      print(most)]]
+    assert.is_true(tonumber(most) < 300, "descriptors: " .. most)
   end)
 
   it("of a context's connections and of the context closed by hand", function()
