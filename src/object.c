@@ -152,6 +152,9 @@ void tls_emptybox(tls_box *box)
 
 void tls_nudge(lua_State *L, int kib)
 {
+#if LUA_VERSION_NUM == 501
+  kib /= 4; /* its steps do more than was asked for */
+#endif
   if (tls_gcrunning(L)) {
     lua_gc(L, LUA_GCSTEP, kib);
   }
