@@ -52,6 +52,17 @@ describe("README.md", function()
     serving:close()
   end)
 
+  it("has a client in one call", function()
+    local port = freeport()
+    local server = find('mode = "server"'):gsub("(local listener = [^\n]+)", "%1 print 'ready'")
+    local serving = start(server, port)
+    assert.equal("ready", serving:read("*l"))
+    local client = start(find("ssl%.connect%("), port)
+    assert.equal("TLSv1.2\ttrue\n", client:read("*a"))
+    client:close()
+    serving:close()
+  end)
+
   it("names every make target that it tells of", function()
     local makefile = S.read("Makefile")
     for target in S.read("README.md"):gmatch("`make ([%a-]+)") do
