@@ -70,10 +70,13 @@ typedef struct password_answer {
   int size, length;
 } password_answer;
 
-static int copy_password(lua_State *L, int i, char *buf, int size)
+static int copy_password(const tls_password *p, int i, char *buf, int size)
 {
   size_t n;
-  const char *s = lua_tolstring(L, i, &n);
+  const char *s = lua_tolstring(p->call.L, i, &n);
+  if (p->whole && (n >= (size_t)size || memchr(s, '\0', n) != NULL)) {
+    return -1;
+  }
   if (n > (size_t)size) {
     n = (size_t)size;
   }
@@ -88,7 +91,7 @@ static int password_body(lua_State *L)
   tls_getslot(L, 1, TLS_SLOT_PASSWORD);
   lua_call(L, 0, 1);
   if (lua_type(L, -1) == LUA_TSTRING) {
-    a->length = copy_password(L, -1, a->buf, a->size);
+    a->length = copy_password(a->password, -1, a->buf, a->size);
   }
   return 0;
 }
@@ -106,7 +109,7 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg)
     password_answer a = {p, buf, size, 0};
     return tls_callback(&p->call, "password", password_body, &a) ? a.length : -1;
   }
-  return lua_isstring(L, p->value) ? copy_password(L, p->value, buf, size) : -1;
+  return lua_isstring(L, p->value) ? copy_password(p, p->value, buf, size) : -1;
 }
 
 /* ---- what the callbacks of a handshake share ---- */

@@ -27,7 +27,7 @@ typedef struct loading {
 static void begin(lua_State *L, loading *l, int arg)
 {
   lua_settop(L, arg);
-  l->password = (tls_password){{L, 1, 0, NULL}, arg, false};
+  l->password = (tls_password){{L, 1, 0, NULL}, arg, false, false};
   l->material = (tls_material){NULL, NULL, NULL, NULL};
   tls_getslot(L, 1, TLS_SLOT_PASSWORD);
   lua_pushvalue(L, arg);

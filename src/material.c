@@ -56,7 +56,10 @@ const char *tls_source_sniff(tls_source *s, lua_State *L, int arg)
     first++;
   }
   if (strncmp(first, begin, sizeof begin - 1) == 0) {
-    return tls_source_take(s, L, arg, TLS_SOURCE_PEM);
+    const char *bad = tls_source_take(s, L, arg, TLS_SOURCE_PEM);
+    s->n -= (size_t)(first - text); /* a line that begins with a blank is no PEM to OpenSSL */
+    s->text = first;
+    return bad;
   }
   if (strncmp(text, scheme, sizeof scheme - 1) != 0) {
     return tls_source_take(s, L, arg, TLS_SOURCE_FILE);
@@ -240,6 +243,7 @@ static bool read_key(const tls_source *s, BIO *bio, tls_password *p, tls_materia
     return m->key != NULL;
   }
   tls_error_clear();
+  p->whole = true;
   m->key = decode_der_key(bio, p);
   if (m->key == NULL && !p->asked) {
     m->why = not_der(bio, "the file is neither PEM nor a whole private key in DER");
@@ -273,10 +277,8 @@ static bool take(OSSL_STORE_INFO *info, tls_material *m)
 static bool take_all(OSSL_STORE_CTX *store, tls_material *m)
 {
   for (int i = 0; i < STORE_MAX && m->key == NULL && OSSL_STORE_eof(store) == 0; i++) {
+    /* NULL is the end, or something that is not what was expected, or a failure: only the queue tells which. */
     OSSL_STORE_INFO *info = OSSL_STORE_load(store);
-    if (info == NULL && OSSL_STORE_error(store) != 0) {
-      return false;
-    }
     bool ok = info == NULL || take(info, m);
     OSSL_STORE_INFO_free(info);
     if (!ok) {
@@ -289,12 +291,20 @@ static bool take_all(OSSL_STORE_CTX *store, tls_material *m)
 /* Takes the first key, or all certificates into m->rest. */
 static bool read_store(const tls_source *s, tls_password *p, int what, tls_material *m)
 {
+  p->whole = true;
   UI_METHOD *ui = UI_UTIL_wrap_read_pem_callback(tls_password_cb, 0);
   OSSL_STORE_CTX *store = NULL;
   if (ui != NULL && (m->rest = sk_X509_new_null()) != NULL) {
     store = OSSL_STORE_open(s->text, ui, p, NULL, NULL);
   }
   bool ok = store != NULL && OSSL_STORE_expect(store, what) == 1 && take_all(store, m);
+  /* A store passes over what it cannot decrypt. */
+  if (ok && p->asked && m->key == NULL && sk_X509_num(m->rest) == 0) {
+    ok = false;
+    if (!lua_isnoneornil(p->call.L, p->value)) {
+      m->why = "nothing in the store could be decrypted with the password";
+    }
+  }
   OSSL_STORE_close(store);
   UI_destroy_method(ui);
   if (ok) {
@@ -391,7 +401,8 @@ static PKCS12 *open_pkcs12(const tls_source *s, tls_material *m)
 {
   BIO *bio = open_source(s);
   PKCS12 *p12 = bio != NULL ? d2i_PKCS12_bio(bio, NULL) : NULL;
-  if (p12 == NULL && ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_ASN1) {
+  unsigned long code = ERR_peek_error();
+  if (bio != NULL && p12 == NULL && (code == 0 || ERR_GET_LIB(code) == ERR_LIB_ASN1)) {
     m->why = "no PKCS#12, or cut short";
   }
   BIO_free(bio);

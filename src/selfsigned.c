@@ -49,7 +49,7 @@ static bool is_dns(const char *s, size_t n)
 
 static ASN1_OCTET_STRING *to_ip(const char *s, size_t n)
 {
-  ASN1_OCTET_STRING *ip = strlen(s) == n ? a2i_IPADDRESS(s) : NULL;
+  ASN1_OCTET_STRING *ip = s != NULL && strlen(s) == n ? a2i_IPADDRESS(s) : NULL;
   tls_error_clear();
   return ip;
 }
@@ -62,8 +62,8 @@ static int check_names(lua_State *L, int arg)
   for (int i = 1; i <= n; i++) {
     lua_rawgeti(L, arg, i);
     size_t size = 0;
-    const char *name = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
-    luaL_argcheck(L, name != NULL, 1, "names: array of strings expected");
+    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "names: array of strings expected");
+    const char *name = luaL_checklstring(L, -1, &size);
     ASN1_OCTET_STRING *ip = to_ip(name, size);
     ASN1_OCTET_STRING_free(ip);
     if (ip == NULL && !is_dns(name, size)) {

@@ -175,6 +175,7 @@ typedef struct tls_password {
   tls_call call;
   int value;  /* stack index of the string or function; of anything else when none was given */
   bool asked; /* OpenSSL wanted a password */
+  bool whole; /* OpenSSL takes it as a C string: one with a NUL, or too long for it, is refused and not cut */
 } tls_password;
 
 int tls_password_cb(char *buf, int size, int rwflag, void *arg);

@@ -20,9 +20,10 @@ local watched = pki.watched
 describe("ssl.x509", function()
 
   describe("module", function()
-    it("has load alone", function()
+    it("has load and selfsigned", function()
       assert.equal("function", type(x509.load))
-      assert.equal(1, count(x509))
+      assert.equal("function", type(x509.selfsigned))
+      assert.equal(2, count(x509))
     end)
 
     it("can be loaded first and alone", function()
