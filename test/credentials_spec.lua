@@ -173,7 +173,8 @@ describe("credentials", function()
         say(context.loadcert(context.create "any", %q))
         say(context.locations(context.create "any", %q))]]):format(path, path, path),
         root and "setpriv --reuid=65534 --regid=65534 --clear-groups" or "")
-      if root and (out:find("setpriv", 1, true) or out:find("module", 1, true)) then
+      -- Neither the modules nor what a sanitizer preloads can be read by another user where the tree is in a closed place.
+      if root and (out:find("setpriv", 1, true) or out:find("module", 1, true) or out:find("preload", 1, true)) then
         return pending("root may read everything, and another user cannot read this tree")
       end
       assert.equal("error loading private key (Permission denied)\nerror loading certificate (Permission denied)\n"
