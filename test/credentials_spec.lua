@@ -115,15 +115,15 @@ describe("credentials", function()
       local path = S.tmpfile((S.pem("serverA"):gsub("CERTIFICATE%-%-%-%-%-\n", "%0Proc-Type: 4,ENCRYPTED\n"
         .. "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n", 1)))
       finally(function() os.remove(path) end)
-      assert.equal("false\terror loading certificate (bad password read)", S.terminal(([[
+      assert.equal("false\terror loading certificate (bad password read)", S.terminal(pending, ([[
         local context = require "ssl.context"
         local ok, err = context.loadcert(context.create "any", %q)
         print(ok, err)]]):format(path)))
-      assert.equal("false\terror loading CA locations (wrong final block length)", S.terminal(([[
+      assert.equal("false\terror loading CA locations (wrong final block length)", S.terminal(pending, ([[
         local context = require "ssl.context"
         local ok, err = context.locations(context.create "any", %q)
         print(ok, err)]]):format(path)))
-      assert.equal("nil", S.terminal(([[
+      assert.equal("nil", S.terminal(pending, ([[
         local f = io.open(%q)
         print((require("ssl.x509").load(f:read("*a"))))]]):format(path)))
     end)
@@ -173,7 +173,7 @@ describe("credentials", function()
         say(context.loadcert(context.create "any", %q))
         say(context.locations(context.create "any", %q))]]):format(path, path, path),
         root and "setpriv --reuid=65534 --regid=65534 --clear-groups" or "")
-      -- Neither the modules nor what a sanitizer preloads can be read by another user where the tree is in a closed place.
+      -- Neither the modules nor what a sanitizer preloads can be read by another user in a tree that is closed to it.
       if root and (out:find("setpriv", 1, true) or out:find("module", 1, true) or out:find("preload", 1, true)) then
         return pending("root may read everything, and another user cannot read this tree")
       end
@@ -272,7 +272,7 @@ describe("credentials", function()
 
         it("is never asked for on the terminal", function()
           if not terminal then return pending("the command script is missing") end
-          local out = S.terminal(([[
+          local out = S.terminal(pending, ([[
             local context = require "ssl.context"
             local function say(_, err) print(err) end
             local function load(...) say(context.loadkey(context.create "any", %q, ...)) end

@@ -91,7 +91,7 @@ describe("the dhparam callback", function()
   end
 
   it("is not asked on the terminal", function()
-    assert.equal("false\tdhparam callback gave no Diffie-Hellman parameters in PEM", S.terminal([[
+    assert.equal("false\tdhparam callback gave no Diffie-Hellman parameters in PEM", S.terminal(pending, [[
       local S = require "support"
       local _, sr = S.try(S.client { protocol = "tlsv1_2" }, S.server { certificate = S.cert("rsa"),
         key = S.cert("rsakey"), ciphers = "DHE-RSA-AES128-GCM-SHA256", dhparam = function()
