@@ -103,11 +103,11 @@ static int fail_reading(lua_State *L, const char *prefix, const char *file, cons
 {
   tls_error e;
   tls_error_queue(&e, TLS_KIND_CONFIG);
-  if (why != NULL) {
-    e.text = why;
-  }
   if (file != NULL) {
     tls_error_file(&e, file);
+  }
+  if (why != NULL && e.kind == TLS_KIND_CONFIG) {
+    e.text = why;
   }
   return tls_fail_config(L, &e, prefix);
 }

@@ -297,12 +297,15 @@ describe("ssl.x509", function()
       for _, encoding in ipairs { "ai5", "utf8" } do
         c:setencode(encoding)
         round(watched and 5 or 300)
-        local before = rss()
-        round(watched and 20 or 2000)
-        if before and not watched then
-          local grown = rss() - before
-          assert(grown < 4096, encoding .. ": " .. grown .. " KiB more after 2000 calls of each")
+        -- A leak grows in every round; the heap of an interpreter that ran other specs may do so in one.
+        local grown
+        for _ = 1, watched and 1 or 3 do
+          local before = rss()
+          round(watched and 20 or 2000)
+          grown = before and not watched and rss() - before or 0
+          if grown < 4096 then break end
         end
+        assert(grown < 4096, encoding .. ": " .. grown .. " KiB more after 2000 calls of each")
       end
     end)
   end)
