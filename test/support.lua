@@ -255,6 +255,7 @@ end
 
 --- Full collections, enough to run finalizers of objects that finalizers freed.
 function M.collect()
+  if rawget(_G, "jit") then rawget(_G, "jit").flush() end -- compiled code keeps what it was compiled for alive
   for _ = 1, 3 do collectgarbage() end
 end
 
