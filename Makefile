@@ -4,6 +4,7 @@
 #   make all-luas                               for each of the five
 #   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH=]
 #   make demo, make test                        complete on a bare Debian: they install what is missing
+#   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make test-all compat real lint asan valgrind stress bench rock certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
@@ -89,7 +90,7 @@ VALGRIND_SPECS ?= $(filter-out $(patsubst %,test/%_spec.lua,wait luaossl https o
   receive_model x509 newcontext binding readme life),$(wildcard test/*_spec.lua))
 
 .DELETE_ON_ERROR:
-.PHONY: all linux bsd macosx all-luas install uninstall certs demo test test-all suite compat real lint \
+.PHONY: all linux bsd macosx all-luas install uninstall certs demo samples test test-all suite compat real lint \
   asan valgrind stress rock clean FORCE
 
 all: $(BUILD)/ssl.so
@@ -128,6 +129,12 @@ demo:
 	@$(deps) build demo
 	@$(MAKE) --no-print-directory all
 	@$(env) $(LUA) samples/demo/demo.lua
+
+# Each spec starts the programs of one folder. SPECS=test/samples/demo_spec.lua narrows it down.
+samples:
+	@$(deps) build samples
+	@$(MAKE) --no-print-directory all certs
+	@$(env) $(LUA) $(BUSTED) $(or $(SPECS),$(wildcard test/samples/*_spec.lua))
 
 # SPECS=test/context_spec.lua narrows it down.
 test:
