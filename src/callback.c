@@ -114,21 +114,18 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg)
 
 /* ---- what the callbacks of a handshake share ---- */
 
-/* The connection of a handshake that a Lua call drives now; NULL when it is not ours or somebody else drives it. */
-static tls_connection *driven(SSL *ssl)
+tls_connection *tls_callback_driven(const SSL *ssl)
 {
   tls_connection *c = tls_connectionof(ssl);
   return c != NULL && c->call != NULL ? c : NULL;
 }
 
-/* False when the function raised, and when it closed the connection: the handshake must end here. */
-static bool ask(tls_connection *c, const char *who, lua_CFunction body, void *arg)
+bool tls_callback_ask(tls_connection *c, const char *who, lua_CFunction body, void *arg)
 {
   return tls_callback(c->call, who, body, arg) && !c->closing;
 }
 
-/* Pushes the function in a slot of the context that the connection uses now, which SNI may have changed. */
-static void push_function(lua_State *L, const SSL *ssl, enum tls_slot slot)
+void tls_callback_function(lua_State *L, const SSL *ssl, enum tls_slot slot)
 {
   const tls_context *now = tls_contextof(ssl);
   tls_getslot(L, 1, TLS_SLOT_SELECTED);
@@ -260,7 +257,7 @@ static int sni_body(lua_State *L)
 static int select_context(tls_connection *c, tls_context *ctx)
 {
   dh_query dh = {TLS_SLOT_SELECTED, ctx};
-  if (!ask(c, "dhparam", dh_body, &dh) || ctx->ctx == NULL) {
+  if (!tls_callback_ask(c, "dhparam", dh_body, &dh) || ctx->ctx == NULL) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   tls_context_identify(ctx);
@@ -269,7 +266,7 @@ static int select_context(tls_connection *c, tls_context *ctx)
 
 static int sni_cb(SSL *ssl, int *alert, void *arg)
 {
-  tls_connection *c = driven(ssl);
+  tls_connection *c = tls_callback_driven(ssl);
   const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   sni_query q = {name, false, NULL};
   (void)arg;
@@ -277,7 +274,7 @@ static int sni_cb(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
   }
   *alert = SSL_AD_INTERNAL_ERROR;
-  if (!ask(c, "SNI", sni_body, &q)) {
+  if (!tls_callback_ask(c, "SNI", sni_body, &q)) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   if (q.hit != NULL) {
@@ -326,7 +323,7 @@ static int alpn_body(lua_State *L)
 {
   alpn_query *q = lua_touserdata(L, 2);
   size_t n;
-  push_function(L, q->ssl, TLS_SLOT_ALPN);
+  tls_callback_function(L, q->ssl, TLS_SLOT_ALPN);
   if (lua_isnil(L, -1)) {
     return 0;
   }
@@ -342,13 +339,13 @@ static int alpn_body(lua_State *L)
 static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned int inlen,
                    void *arg)
 {
-  tls_connection *c = driven(ssl);
+  tls_connection *c = tls_callback_driven(ssl);
   alpn_query q = {ssl, in, inlen, NULL, 0};
   (void)arg;
   if (c == NULL) {
     return SSL_TLSEXT_ERR_NOACK;
   }
-  if (!ask(c, "ALPN", alpn_body, &q)) {
+  if (!tls_callback_ask(c, "ALPN", alpn_body, &q)) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   if (q.selected == NULL) {
@@ -398,7 +395,7 @@ static void take_psk(lua_State *L, psk_query *q, int i)
 static int psk_body(lua_State *L)
 {
   psk_query *q = lua_touserdata(L, 2);
-  push_function(L, q->ssl, TLS_SLOT_PSK);
+  tls_callback_function(L, q->ssl, TLS_SLOT_PSK);
   if (lua_isnil(L, -1)) {
     return 0;
   }
@@ -418,11 +415,11 @@ static int psk_body(lua_State *L)
 /* No answer is 0 and leaves the peers to agree on a certificate; an error is a length that OpenSSL refuses. */
 static unsigned int ask_psk(psk_query *q)
 {
-  tls_connection *c = driven(q->ssl);
+  tls_connection *c = tls_callback_driven(q->ssl);
   if (c == NULL) {
     return 0;
   }
-  return ask(c, "PSK", psk_body, q) ? q->npsk : UINT_MAX;
+  return tls_callback_ask(c, "PSK", psk_body, q) ? q->npsk : UINT_MAX;
 }
 
 static unsigned int psk_client_cb(SSL *ssl, const char *hint, char *identity, unsigned int maxidentity, unsigned char *psk,

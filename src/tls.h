@@ -164,6 +164,14 @@ void tls_callback_open(lua_State *L); /* once a state */
 bool tls_callback(tls_call *call, const char *who, lua_CFunction body, void *arg);
 /* Puts the error parked by a call into e; false when there is none. */
 bool tls_callback_error(const tls_call *call, tls_error *e);
+/* The connection of a handshake that a Lua call drives now; NULL when it is not ours or somebody else drives it. */
+struct tls_connection *tls_callback_driven(const SSL *ssl);
+/* tls_callback for a connection's own callbacks. False when the function raised, and when it closed the connection: the
+   handshake must end here. */
+bool tls_callback_ask(struct tls_connection *c, const char *who, lua_CFunction body, void *arg);
+/* Pushes the function in a slot of the context that the connection at index 1 uses now, which SNI may have changed; nil
+   when there is none. */
+void tls_callback_function(lua_State *L, const SSL *ssl, enum tls_slot slot);
 /* Calls the dhparam function of the connection's context if it still waits. */
 void tls_callback_dh(struct tls_connection *c);
 void tls_callback_sni(SSL_CTX *ctx);
