@@ -8,6 +8,7 @@ local x509 = require "ssl.x509"
 local config = require "ssl.config"
 local options = require "ssl.options"
 local systemca = require "ssl.systemca"
+require "ssl.reload"
 
 local M = {
   _VERSION = "1.4.0",

@@ -434,5 +434,6 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
   tls_setfuncs(L, tls_algorithms_functions, 0);
   tls_setfuncs(L, tls_credentials_functions, 0);
   tls_setfuncs(L, tls_trust_functions, 0);
+  tls_setfuncs(L, tls_reload_functions, 0);
   return 1;
 }

@@ -341,6 +341,10 @@ extern const luaL_Reg tls_algorithms_functions[];
 extern const luaL_Reg tls_credentials_functions[];
 extern const luaL_Reg tls_trust_functions[];
 
+/* ---- reload.c, keylog.c: more of them -----------------------------------------------------------------------------*/
+
+extern const luaL_Reg tls_reload_functions[];
+
 /* ---- selfsigned.c -------------------------------------------------------------------------------------------------*/
 
 /* selfsigned(names, days, "ec" | "rsa" | "ed25519") -> certificate, key, both in PEM; nil, message, detail. names: an array

@@ -83,6 +83,8 @@ local function loadall(ctx, list, cfg)
   return true
 end
 
+M.loadcredentials = loadall
+
 local function loadsystem(ctx)
   local file, dir, message = systemca.locations()
   if not file and not dir then return refuse("error loading CA locations (" .. message .. ")") end
