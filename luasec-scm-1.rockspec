@@ -42,6 +42,7 @@ build = {
         "src/context.c",
         "src/credentials.c",
         "src/error.c",
+        "src/groups.c",
         "src/handshake.c",
         "src/hint.c",
         "src/inspect.c",

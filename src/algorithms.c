@@ -4,6 +4,7 @@
  */
 #include "tls.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -35,15 +36,57 @@ static int setciphersuites(lua_State *L)
   return tls_answer(L, SSL_CTX_set_ciphersuites(ctx->ctx, list), "error setting cipher list");
 }
 
+/* The release that first knew a group or signature algorithm, 0 when nothing is known about it. */
+static unsigned long first_release(const char *name)
+{
+  static const struct {
+    const char *name;
+    unsigned long release;
+  } rows[] = {
+    {"X25519MLKEM768", TLS_RELEASE(3, 5)}, {"SecP256r1MLKEM768", TLS_RELEASE(3, 5)},
+    {"SecP384r1MLKEM1024", TLS_RELEASE(3, 5)}, {"MLKEM512", TLS_RELEASE(3, 5)}, {"MLKEM768", TLS_RELEASE(3, 5)},
+    {"MLKEM1024", TLS_RELEASE(3, 5)}, {"mldsa44", TLS_RELEASE(3, 5)}, {"mldsa65", TLS_RELEASE(3, 5)},
+    {"mldsa87", TLS_RELEASE(3, 5)}, {"brainpoolP256r1tls13", TLS_RELEASE(3, 2)},
+    {"brainpoolP384r1tls13", TLS_RELEASE(3, 2)}, {"brainpoolP512r1tls13", TLS_RELEASE(3, 2)},
+    {"ecdsa_brainpoolP256r1tls13_sha256", TLS_RELEASE(3, 2)}, {"ecdsa_brainpoolP384r1tls13_sha384", TLS_RELEASE(3, 2)},
+    {"ecdsa_brainpoolP512r1tls13_sha512", TLS_RELEASE(3, 2)},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (OPENSSL_strcasecmp(rows[i].name, name) == 0) {
+      return rows[i].release;
+    }
+  }
+  return 0;
+}
+
+/* Adds to the refusal of a list of curves, which is in LuaSec's words, that a later OpenSSL knows one of them. */
+static int hint_release(lua_State *L, const char *list, int refusal)
+{
+  char name[64];
+  size_t n;
+  for (const char *p = list; *p != '\0'; p += n + (p[n] == ':')) {
+    n = strcspn(p, ":");
+    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : 0, p);
+    unsigned long release = first_release(name);
+    if (!tls_has_release(release)) {
+      tls_refuse_release(L, name, release);
+      lua_pop(L, 1);
+      lua_setfield(L, -3, "hint");
+      lua_pop(L, 1);
+    }
+  }
+  return refusal;
+}
+
 /* setcurve(ctx, name): one curve of ssl.config.curves, and no other group. SSL_CTX_set1_groups_list(3). */
 static int setcurve(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
   const char *name = tls_checkname(L, 2);
   tls_error_clear();
-  if (tls_curve_nid(name) == NID_undef || !SSL_CTX_set1_groups_list(ctx->ctx, name)) {
+  if (!tls_curve_known(name) || !SSL_CTX_set1_groups_list(ctx->ctx, name)) {
     tls_error_clear();
-    return tls_refuse(L, "elliptic curve '%s' not supported", name);
+    return hint_release(L, name, tls_refuse(L, "elliptic curve '%s' not supported", name));
   }
   return tls_answer(L, 1, NULL);
 }
@@ -56,30 +99,12 @@ static int setcurveslist(lua_State *L)
   tls_error_clear();
   if (!SSL_CTX_set1_groups_list(ctx->ctx, list)) {
     tls_error_clear();
-    return tls_refuse(L, "unknown elliptic curve in \"%s\"", list);
+    return hint_release(L, list, tls_refuse(L, "unknown elliptic curve in \"%s\"", list));
   }
   return tls_answer(L, 1, NULL);
 }
 
 /* ---- lists of names ---- */
-
-/* Group names that newer releases of OpenSSL know. */
-static const char *needed_release(const char *name, size_t n)
-{
-  static const struct {
-    const char *name, *release;
-  } rows[] = {
-    {"X25519MLKEM768", "3.5"}, {"SecP256r1MLKEM768", "3.5"}, {"SecP384r1MLKEM1024", "3.5"}, {"MLKEM512", "3.5"},
-    {"MLKEM768", "3.5"}, {"MLKEM1024", "3.5"}, {"mldsa44", "3.5"}, {"mldsa65", "3.5"}, {"mldsa87", "3.5"},
-    {"brainpoolP256r1tls13", "3.2"}, {"brainpoolP384r1tls13", "3.2"}, {"brainpoolP512r1tls13", "3.2"},
-  };
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    if (strlen(rows[i].name) == n && OPENSSL_strncasecmp(rows[i].name, name, n) == 0) {
-      return rows[i].release;
-    }
-  }
-  return NULL;
-}
 
 typedef int list_setter(SSL *ssl, const char *list);
 
@@ -113,12 +138,12 @@ static int refuse_list(lua_State *L, const tls_context *ctx, const char *what, c
     return tls_refuse(L, "invalid list of %ss (%s)", what, list);
   }
   lua_pushlstring(L, bad, n);
-  const char *release = needed_release(bad, n);
-  if (release != NULL) {
-    return tls_refuse(L, "%s is not supported by OpenSSL %s (needs %s)", lua_tostring(L, -1),
-                      OpenSSL_version(OPENSSL_VERSION_STRING), release);
+  const char *name = lua_tostring(L, -1);
+  unsigned long release = first_release(name);
+  if (!tls_has_release(release)) {
+    return tls_refuse_release(L, name, release);
   }
-  return tls_refuse(L, "unknown %s '%s'", what, lua_tostring(L, -1));
+  return tls_refuse(L, "unknown %s '%s'", what, name);
 }
 
 /* setgroups(ctx, list): key exchange groups in order of preference, with colons. SSL_CTX_set1_groups_list(3). */

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/obj_mac.h>
 #include <openssl/objects.h>
@@ -14,13 +15,7 @@
 #define MAX_CURVES 256
 
 /* Names beside OpenSSL's short names of its curves. */
-static const struct {
-  const char *name;
-  int nid;
-} more_curves[] = {
-  {"P-256", NID_X9_62_prime256v1}, {"P-384", NID_secp384r1}, {"P-521", NID_secp521r1},
-  {"X25519", NID_X25519},          {"X448", NID_X448}
-};
+static const char *const more_curves[] = {"P-256", "P-384", "P-521", "X25519", "X448"};
 
 #define MORE_CURVES (sizeof more_curves / sizeof more_curves[0])
 
@@ -30,22 +25,33 @@ static size_t builtin_curves(EC_builtin_curve *curves)
   return count < MAX_CURVES ? count : MAX_CURVES;
 }
 
-int tls_curve_nid(const char *name)
+bool tls_curve_known(const char *name)
 {
   EC_builtin_curve curves[MAX_CURVES];
   for (size_t i = 0; i < MORE_CURVES; i++) {
-    if (strcmp(more_curves[i].name, name) == 0) {
-      return more_curves[i].nid;
+    if (strcmp(more_curves[i], name) == 0) {
+      return true;
     }
   }
   size_t count = builtin_curves(curves);
   for (size_t i = 0; i < count; i++) {
     const char *known = OBJ_nid2sn(curves[i].nid);
     if (known != NULL && strcmp(known, name) == 0) {
-      return curves[i].nid;
+      return true;
     }
   }
-  return NID_undef;
+  return tls_group_kem(name);
+}
+
+bool tls_has_release(unsigned long release)
+{
+  return OpenSSL_version_num() >= release;
+}
+
+int tls_refuse_release(lua_State *L, const char *name, unsigned long release)
+{
+  return tls_refuse(L, "%s is not supported by OpenSSL %s (needs %d.%d)", name, OpenSSL_version(OPENSSL_VERSION_STRING),
+                    (int)(release >> 28), (int)(release >> 20 & 0xff));
 }
 
 static void set_true(lua_State *L, const char *key)
@@ -58,7 +64,9 @@ static void push_options(lua_State *L)
 {
   lua_newtable(L);
   for (const tls_option *option = tls_options; option->name != NULL; option++) {
-    set_true(L, option->name);
+    if (tls_has_release(option->release)) {
+      set_true(L, option->name);
+    }
   }
 }
 
@@ -81,9 +89,43 @@ static void push_algorithms(lua_State *L)
   }
 }
 
+/* OpenSSL's own signature algorithms by their names in TLS, RFC 8446 section 4.2.3. */
+static const char *const sigalgs[] = {
+  "ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384", "ecdsa_secp521r1_sha512", "ed25519", "ed448", "rsa_pss_rsae_sha256",
+  "rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512", "rsa_pss_pss_sha256", "rsa_pss_pss_sha384", "rsa_pss_pss_sha512",
+  "rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512", "rsa_pkcs1_sha224", "rsa_pkcs1_sha1", "ecdsa_sha224",
+  "ecdsa_sha1", "ecdsa_brainpoolP256r1tls13_sha256", "ecdsa_brainpoolP384r1tls13_sha384",
+  "ecdsa_brainpoolP512r1tls13_sha512"
+};
+
+static void release_context(void *ctx)
+{
+  SSL_CTX_free(ctx);
+}
+
+/* Tried one by one: OpenSSL has no list of its own ones. */
+static void push_sigalgs(lua_State *L)
+{
+  tls_box *box = tls_newbox(L, release_context);
+  box->p = SSL_CTX_new(TLS_method());
+  lua_newtable(L);
+  for (size_t i = 0; box->p != NULL && i < sizeof sigalgs / sizeof *sigalgs; i++) {
+    if (SSL_CTX_set1_sigalgs_list(box->p, sigalgs[i]) == 1) {
+      set_true(L, sigalgs[i]);
+    }
+  }
+  tls_emptybox(box);
+  tls_add_sigalgs(L);
+  lua_remove(L, -2);
+}
+
+/* LuaSec's, and what depends on the OpenSSL that is running. */
 static void push_capabilities(lua_State *L)
 {
   lua_newtable(L);
+  if (tls_group_kem("X25519MLKEM768")) {
+    set_true(L, "mlkem");
+  }
   set_true(L, "alpn");
   set_true(L, "curves_list");
   set_true(L, "ecdh_auto");
@@ -105,24 +147,30 @@ static void push_curves(lua_State *L)
     }
   }
   for (size_t i = 0; i < MORE_CURVES; i++) {
-    set_true(L, more_curves[i].name);
+    set_true(L, more_curves[i]);
   }
 }
 
-/* require "ssl.config" -> { options=, protocols=, algorithms=, capabilities=, curves= }, each a set
-   of names */
+static void push_table(lua_State *L, const char *key, void (*push)(lua_State *))
+{
+  push(L);
+  lua_setfield(L, -2, key);
+}
+
+/* require "ssl.config" -> { options=, protocols=, algorithms=, capabilities=, curves=, sigalgs= }, each a set of names, and
+   groups, in which a name has a table: id, RFC 8446 section 4.2.7; bits of security; min and max, the protocol versions that
+   bound its use. OSSL_PROVIDER_get_capabilities(3), provider-base(7). */
 TLS_EXPORT int luaopen_ssl_config(lua_State *L)
 {
   lua_newtable(L);
-  push_options(L);
-  lua_setfield(L, -2, "options");
-  push_protocols(L);
-  lua_setfield(L, -2, "protocols");
-  push_algorithms(L);
-  lua_setfield(L, -2, "algorithms");
-  push_capabilities(L);
-  lua_setfield(L, -2, "capabilities");
+  push_table(L, "options", push_options);
+  push_table(L, "protocols", push_protocols);
+  push_table(L, "algorithms", push_algorithms);
+  push_table(L, "capabilities", push_capabilities);
+  push_table(L, "sigalgs", push_sigalgs);
   push_curves(L);
+  tls_push_groups(L, -1);
+  lua_setfield(L, -3, "groups");
   lua_setfield(L, -2, "curves");
   tls_error_clear();
   return 1;

@@ -232,6 +232,9 @@ static int setoptions(lua_State *L)
     if (option == NULL) {
       return tls_refuse(L, "invalid option (%s)", name);
     }
+    if (!tls_has_release(option->release)) {
+      return tls_refuse_release(L, name, option->release);
+    }
     flags |= option->flag;
   }
   SSL_CTX_set_options(ctx->ctx, flags);

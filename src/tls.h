@@ -353,14 +353,29 @@ int tls_selfsigned(lua_State *L);
 
 /* ---- options.c, config.c ------------------------------------------------------------------------------------------*/
 
+/* A release of OpenSSL in the form of OpenSSL_version_num(3). */
+#define TLS_RELEASE(major, minor) ((major##ul << 28) | (minor##ul << 20))
+
+bool tls_has_release(unsigned long release); /* does the program run on it, or on a later one? */
+/* false, message, detail: a name that only later releases know. */
+int tls_refuse_release(lua_State *L, const char *name, unsigned long release);
+
 typedef struct tls_option {
   const char *name;
   uint64_t flag;
+  unsigned long release; /* the first one to know it, 0: all */
 } tls_option;
 
 extern const tls_option tls_options[]; /* sorted by name, ended by a NULL name */
 const tls_option *tls_option_find(const char *name);
-/* The NID of a curve that ssl.config.curves names, NID_undef for others. */
-int tls_curve_nid(const char *name);
+bool tls_curve_known(const char *name); /* is it one of ssl.config.curves? */
+
+/* ---- groups.c -----------------------------------------------------------------------------------------------------*/
+
+/* Pushes the table of key exchange groups, and adds the key encapsulation mechanisms to the set at index `curves`. */
+void tls_push_groups(lua_State *L, int curves);
+/* Adds the signature algorithms that are providers' own, from OpenSSL 3.2 on, to the set on top of the stack. */
+void tls_add_sigalgs(lua_State *L);
+bool tls_group_kem(const char *name); /* does a provider have this key encapsulation mechanism? */
 
 #endif
