@@ -72,6 +72,7 @@ build = {
   install = {
     lua = {
       ["ssl"] = "lua/ssl.lua",
+      ["ssl.check"] = "lua/ssl/check.lua",
       ["ssl.connect"] = "lua/ssl/connect.lua",
       ["ssl.https"] = "lua/ssl/https.lua",
       ["ssl.options"] = "lua/ssl/options.lua",

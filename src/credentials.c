@@ -4,6 +4,8 @@
  */
 #include "material.h"
 
+#include <openssl/err.h>
+
 /* Tried on a connection first: a chain that the security level forbids would else leave its leaf behind in the context. */
 static bool use_chain(SSL_CTX *ctx, const tls_material *m)
 {
@@ -35,6 +37,14 @@ static void begin(lua_State *L, loading *l, int arg)
   tls_error_clear();
 }
 
+/* A wrong password shows where the deciphered bytes are taken apart, unless their padding shows it before: once in some
+   hundred times it is right by chance, and the decoder then says that it does not know such a key. */
+static bool is_undecipherable(const tls_error *e)
+{
+  int lib = ERR_GET_LIB(e->code);
+  return lib == ERR_LIB_OSSL_DECODER || lib == ERR_LIB_ASN1;
+}
+
 /* Why it failed: the callback's own error, words of ours, the missing password, or what OpenSSL says. */
 static int failed(lua_State *L, const loading *l, const char *prefix)
 {
@@ -53,6 +63,8 @@ static int failed(lua_State *L, const loading *l, const char *prefix)
       e.text = l->material.why;
     } else if (p->asked && !lua_isstring(L, p->value) && !lua_isfunction(L, p->value)) {
       e.text = "the key is encrypted and no password was given";
+    } else if (p->asked && is_undecipherable(&e)) {
+      e.text = "bad decrypt";
     }
   }
   e.file = l->source.name;

@@ -257,6 +257,10 @@ describe("credentials", function()
           end
         end)
 
+        it("is refused in the same words when the padding is right by chance", function()
+          for i = 1, 300 do keyfails("bad decrypt", path, "wrong" .. i) end
+        end)
+
         it("is empty when the function answers no string", function()
           for _, answer in ipairs { 5, true, {}, print } do
             keyfails("bad decrypt", path, function() return answer end)

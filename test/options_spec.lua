@@ -5,7 +5,8 @@ local context = require "ssl.context"
 local options = require "ssl.options"
 
 describe("ssl.options", function()
-  local kinds = { string = 1, array = 1, path = 1, ["function"] = 1, number = 1, boolean = 1, table = 1 }
+  local kinds = { string = 1, array = 1, path = 1, ["function"] = 1, number = 1, boolean = 1, table = 1,
+    ["false"] = 1 }
   local byname = {}
   for i, row in ipairs(options.rows) do byname[row.name] = i end
 

@@ -1,11 +1,12 @@
 --- The settings of a context: every key of the table given to newcontext and wrap is one row of data here.
 -- A row's `apply(ctx, value, cfg)` answers true, or false, message, detail; rows are applied in their order, the first
--- failure ends it. A row without `apply` is read by the row that it belongs to.
+-- failure ends it. A row without `apply` is read by the row that it belongs to. What `type` and `check` ask of a value is
+-- looked at before, by ssl.check.
 -- @module ssl.options
 
+local check = require "ssl.check"
 local context = require "ssl.context"
 local config = require "ssl.config"
-local spelling = require "ssl.spelling"
 local systemca = require "ssl.systemca"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
@@ -102,7 +103,6 @@ end
 local function loadtrust(ctx, cafile, cfg)
   local capath, cadata = cfg.capath, cfg.cadata
   if cadata then
-    if type(cadata) ~= "string" then return wrongtype("cadata", "string", cadata) end
     local ok, message, detail = context.cadata(ctx, cadata)
     if not ok then return false, message, detail end
   end
@@ -112,14 +112,6 @@ local function loadtrust(ctx, cafile, cfg)
     if not ok and not cfg.dane and not has(cfg.verifyext, "lsec_continue") then return false, message, detail end
   end
   return true
-end
-
-local function loadcrls(key, load)
-  return function(ctx, value)
-    if not value then return true end
-    if type(value) ~= "string" then return wrongtype(key, "string", value) end
-    return load(ctx, value)
-  end
 end
 
 -- ---- ALPN: lists to wire format (RFC 7301 section 3.1) and back
@@ -246,9 +238,9 @@ M.rows = {
   { name = "pkcs12", type = "table", of = "certificates",
     text = "key, certificate and intermediates in one: a table with file (a path) or data (bytes), and password" },
   { name = "crlfile", type = "path", text = "file with revocation lists in PEM or one in DER; turns crl_check on",
-    apply = loadcrls("crlfile", function(ctx, path) return context.crls(ctx, path) end) },
+    apply = simple(context.crls) },
   { name = "crldata", type = "string", text = "revocation lists in PEM; turns crl_check on",
-    apply = loadcrls("crldata", function(ctx, pem) return context.crls(ctx, nil, pem) end) },
+    apply = simple(function(ctx, pem) return context.crls(ctx, nil, pem) end) },
   { name = "cafile", type = "path", apply = loadtrust,
     text = "file with trusted CA certificates in PEM; system: the system's" },
   { name = "cadata", type = "string", of = "cafile", text = "trusted CA certificates in PEM" },
@@ -320,42 +312,14 @@ M.rows = {
       if value == nil then return true end
       return context.setreadahead(ctx, value)
     end },
-  { name = "maxreceive", type = "number", apply = simple(context.setmaxreceive),
+  { name = "maxreceive", type = "number", check = check.whole, apply = simple(context.setmaxreceive),
     text = "most bytes that one receive of a line or of everything may gather" },
   { name = "servername", type = "string", apply = setservername,
     text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
   { name = "strict", type = "boolean", text = "refuse every key that is no setting, not only near misses" },
-  { name = "verifyname", type = "string|boolean", of = "servername",
+  { name = "verifyname", type = "string|false", of = "servername",
     text = "client: the name checked instead of servername; false: none" },
 }
-
--- Every key that has a meaning, and those that programs are known to pass along: fields of LuaSocket's http requests
--- and of Copas' settings.
-local known, passedalong = {}, {}
-for _, name in ipairs {
-  "authority", "create", "fragment", "headers", "host", "maxredirects", "method", "nredirects", "params", "path",
-  "port", "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url",
-  "user", "wrap",
-} do
-  passedalong[name] = true
-end
-for i, row in ipairs(M.rows) do
-  known[i] = row.name
-  known[row.name] = row
-end
-
--- A setting that is misspelt would be ignored, and the program be less safe than it thinks.
-local function checkspelling(cfg)
-  if type(cfg) ~= "table" then return true end
-  for key in pairs(cfg) do
-    if type(key) == "string" and not known[key] and not passedalong[key] then
-      local meant = spelling.nearest(key, known)
-      if meant then return refuse(("unknown setting '%s': did you mean '%s'?"):format(key, meant)) end
-      if cfg.strict then return refuse(("unknown setting '%s'"):format(key)) end
-    end
-  end
-  return true
-end
 
 --- Makes a context and applies every row to it.
 -- @tparam table cfg settings
@@ -364,14 +328,13 @@ end
 -- @treturn[2] string what is wrong
 -- @treturn[2] table detail
 function M.newcontext(cfg)
-  local spelt, message, detail = checkspelling(cfg)
-  if not spelt then return nil, message, detail end
+  local ok, message, detail = check.settings(M.rows, cfg)
+  if not ok then return nil, message, detail end
   local ctx
   ctx, message, detail = context.create(cfg.protocol)
   if not ctx then return nil, message, detail end
   for _, row in ipairs(M.rows) do
     if row.apply then
-      local ok
       ok, message, detail = row.apply(ctx, cfg[row.name], cfg)
       if not ok then return nil, message, detail end
     end
