@@ -102,6 +102,11 @@ static void push_entry(tls_error *e, unsigned long code, const char *data, int f
   e->nstack++;
 }
 
+static bool is_verdict(unsigned long code)
+{
+  return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+}
+
 void tls_error_queue(tls_error *e, enum tls_kind kind)
 {
   const char *data;
@@ -110,13 +115,16 @@ void tls_error_queue(tls_error *e, enum tls_kind kind)
   tls_error_init(e);
   while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
     push_entry(e, code, data, flags);
+    /* The oldest entry says most, but for a certificate whose signature is wrong it is only the arithmetic's. */
+    if (e->code == 0 || is_verdict(code)) {
+      e->code = code;
+    }
   }
   if (e->nstack == 0) {
     e->kind = kind;
     e->text = "no reason given by OpenSSL";
     return;
   }
-  e->code = e->stack[0].code;
   e->kind = kind_of(e->code, kind);
   if (ERR_SYSTEM_ERROR(e->code)) {
     system_words(e, ERR_GET_REASON(e->code));
