@@ -46,7 +46,7 @@ function M.checkhostname(cert, hostname)
     error("bad argument #1 to 'checkhostname' (SSL:Certificate expected, got " .. type(cert) .. ")", 2)
   end
   if context.isip(hostname) then return cert:checkip(hostname) end
-  return cert:checkhost((hostname:gsub("([^.])%.$", "%1")))
+  return cert:checkhost(hostname)
 end
 
 local selfsigneddefaults = { names = { "localhost" }, days = 365, key = "ec" }

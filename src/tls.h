@@ -311,6 +311,11 @@ void tls_verify_free(tls_connection *c);
 void tls_verify_error(const tls_connection *c, tls_error *e); /* adds depth, subject and code of the refusal */
 extern const luaL_Reg tls_verify_methods[];
 
+/* ---- x509_check.c: host names as all checks read them --------------------------------------------------------------*/
+
+size_t tls_ip(const char *text, unsigned char ip[16]);  /* bytes of an IP literal: 4 or 16; 0 for anything else */
+size_t tls_hostlength(const char *name, size_t n);      /* without the one trailing dot that a DNS name may have */
+
 /* ---- inspect.c ----------------------------------------------------------------------------------------------------*/
 
 extern const luaL_Reg tls_inspect_methods[];

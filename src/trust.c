@@ -192,19 +192,22 @@ static int crls(lua_State *L)
   return 1;
 }
 
-/* One kind of name takes the place of the other. OpenSSL would check both. */
+/* One kind of name takes the place of the other. OpenSSL would check both; its own reading of addresses takes blanks and
+   leading zeros, which the resolver understands differently. */
 static int set_name(X509_VERIFY_PARAM *param, const char *name, size_t n)
 {
-  if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1) {
-    return X509_VERIFY_PARAM_set1_host(param, NULL, 0);
+  unsigned char ip[16];
+  size_t size = tls_ip(name, ip);
+  if (size > 0) {
+    return X509_VERIFY_PARAM_set1_ip(param, ip, size) == 1 && X509_VERIFY_PARAM_set1_host(param, NULL, 0) == 1;
   }
-  tls_error_clear();
-  return X509_VERIFY_PARAM_set1_host(param, name, n) == 1 && X509_VERIFY_PARAM_set1_ip(param, NULL, 0) == 1;
+  return X509_VERIFY_PARAM_set1_host(param, name, tls_hostlength(name, n)) == 1 &&
+         X509_VERIFY_PARAM_set1_ip(param, NULL, 0) == 1;
 }
 
 /* setverifyname(ctx, name): the DNS name or IP address that the peer's certificate must be for, checked inside each
-   handshake that verifies. An IP literal is held against IP SANs only. false, message, detail for a name that no
-   certificate could carry. X509_VERIFY_PARAM_set1_host(3), RFC 9525. */
+   handshake that verifies. An IP literal is held against IP SANs only; one trailing dot is passed over. false, message,
+   detail for a name that no certificate could carry. X509_VERIFY_PARAM_set1_host(3), RFC 9525. */
 static int setverifyname(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
@@ -244,16 +247,13 @@ static int setdane(lua_State *L)
   return 1;
 }
 
-/* isip(text): is it an IPv4 or IPv6 literal? a2i_IPADDRESS(3). */
+/* isip(text): is it an IPv4 or IPv6 literal? inet_pton(3). */
 static int isip(lua_State *L)
 {
   size_t n;
+  unsigned char ip[16];
   const char *text = luaL_checklstring(L, 1, &n);
-  tls_error_clear();
-  ASN1_OCTET_STRING *ip = strlen(text) == n ? a2i_IPADDRESS(text) : NULL;
-  lua_pushboolean(L, ip != NULL);
-  ASN1_OCTET_STRING_free(ip);
-  tls_error_clear();
+  lua_pushboolean(L, strlen(text) == n && tls_ip(text, ip) > 0);
   return 1;
 }
 

@@ -127,21 +127,35 @@ int tls_check_issued(lua_State *L)
 
 /* ---- matching ---------------------------------------------------------------------------------*/
 
+size_t tls_ip(const char *text, unsigned char ip[16])
+{
+  if (inet_pton(AF_INET, text, ip) == 1) {
+    return 4;
+  }
+  return inet_pton(AF_INET6, text, ip) == 1 ? 16 : 0;
+}
+
+size_t tls_hostlength(const char *name, size_t n)
+{
+  char text[INET6_ADDRSTRLEN];
+  unsigned char ip[16];
+  if (n < 2 || name[n - 1] != '.' || name[n - 2] == '.') {
+    return n;
+  }
+  if (n > sizeof text) {
+    return n - 1;
+  }
+  memcpy(text, name, n - 1);
+  text[n - 1] = '\0';
+  return tls_ip(text, ip) == 0 ? n - 1 : n;
+}
+
 /* A name worth asking about: X509_check_host(3) takes an empty one to have no length, and a leading
    dot for "any subdomain". */
 static const char *check_name(lua_State *L, size_t *len)
 {
   const char *name = luaL_checklstring(L, 2, len);
   return *len == 0 || memchr(name, '\0', *len) != NULL || name[0] == '.' ? NULL : name;
-}
-
-/* Bytes of an IP literal, as many as it answers; 0 for anything else. */
-static size_t ip_bytes(const char *text, unsigned char *ip)
-{
-  if (inet_pton(AF_INET, text, ip) == 1) {
-    return 4;
-  }
-  return inet_pton(AF_INET6, text, ip) == 1 ? 16 : 0;
 }
 
 static unsigned check_flags(lua_State *L)
@@ -165,7 +179,7 @@ static unsigned check_flags(lua_State *L)
 
 /* cert:checkhost(name [, flag...]) -> boolean. Flags are those of X509_check_host(3) in lower case.
    Partial wildcards never match, the subject's common name only with "always_check_subject", IP
-   literals not at all (see checkip). */
+   literals not at all (see checkip). One trailing dot of the name is passed over. */
 int tls_check_host(lua_State *L)
 {
   size_t len;
@@ -173,8 +187,8 @@ int tls_check_host(lua_State *L)
   const char *name = check_name(L, &len);
   unsigned flags = check_flags(L);
   X509 *cert = tls_selfcertificate(L)->cert;
-  bool host = name != NULL && ip_bytes(name, ip) == 0;
-  lua_pushboolean(L, host && X509_check_host(cert, name, len, flags, NULL) == 1);
+  bool host = name != NULL && tls_ip(name, ip) == 0;
+  lua_pushboolean(L, host && X509_check_host(cert, name, tls_hostlength(name, len), flags, NULL) == 1);
   tls_error_clear();
   return 1;
 }
@@ -186,7 +200,7 @@ int tls_check_ip(lua_State *L)
   unsigned char ip[16];
   const char *text = check_name(L, &len);
   X509 *cert = tls_selfcertificate(L)->cert;
-  size_t n = text == NULL ? 0 : ip_bytes(text, ip);
+  size_t n = text == NULL ? 0 : tls_ip(text, ip);
   lua_pushboolean(L, n > 0 && X509_check_ip(cert, ip, n, 0) == 1);
   tls_error_clear();
   return 1;

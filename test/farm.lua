@@ -24,9 +24,9 @@ local function ca(by, t)
   return t
 end
 
--- A GeneralNames of one DNS name of any bytes, as openssl's configuration takes DER.
-local function rawdns(name)
-  local hex = der.seq(der.general(2, name)):gsub(".", function(c) return ("%02x:"):format(c:byte()) end)
+--- The subjectAltName of these GeneralNames in DER, of any bytes, as openssl's configuration takes it.
+function M.rawsan(...)
+  local hex = der.seq(...):gsub(".", function(c) return ("%02x:"):format(c:byte()) end)
   return "subjectAltName=DER:" .. hex:sub(1, -2)
 end
 
@@ -45,7 +45,7 @@ M.list = {
   { "proxy", { by = "rootA", ext = { "proxyCertInfo=critical,language:id-ppl-anyLanguage" } } },
   { "emptysan", { by = "rootA", ext = { "subjectAltName=DER:30:00" } } },
   { "badsan", { by = "rootA", ext = { "subjectAltName=DER:05:00" } } },
-  { "broken", leaf("rootA", "DNS:localhost") }, -- M.make changes its signature
+  { "broken", leaf("rootA", "DNS:localhost", { broken = true }) }, -- its signature is changed
   { "forged", leaf("impostor", "DNS:localhost") },
   { "md5", leaf("rsaroot", "DNS:localhost", { md = "md5" }), { "rsaroot" } },
   { "rsasha1", leaf("rsaroot", "DNS:localhost", { md = "sha1" }), { "rsaroot" } },
@@ -56,7 +56,7 @@ M.list = {
   { "emailsan", leaf("rootA", "email:root@localhost", { subject = "/CN=localhost" }) },
   { "urisan", leaf("rootA", "URI:https://localhost/", { subject = "/CN=localhost" }) },
   { "idn", leaf("rootA", "DNS:xn--bcher-kva.test,DNS:*.xn--bcher-kva.test") },
-  { "ulabel", { by = "rootA", ext = { rawdns "b\195\188cher.test" } } },
+  { "ulabel", { by = "rootA", ext = { M.rawsan(der.general(2, "b\195\188cher.test")) } } },
   { "dotted", leaf("rootA", "DNS:localhost.,DNS:.local.test") },
   { "under", leaf("rootA", "DNS:_a.under.test,DNS:a_b.under.test,DNS:*.wild.under.test") },
   { "toplevel", leaf("rootA", "DNS:*.test,DNS:*,DNS:*.") },
@@ -166,19 +166,28 @@ local function breaksignature(path)
   f:close()
 end
 
--- Makes all of it in a new folder; its path. Whoever calls it removes it by M.remove.
-function M.make()
+-- Adds the commands that make these, and the keys that are not made yet.
+local function addcommands(lines, dir, list, have)
+  for _, row in ipairs(list) do
+    local name = row[2].key or "leaf"
+    if keys[name] and not have[name] then
+      have[name] = true
+      lines[#lines + 1] = "openssl genpkey -quiet -algorithm " .. keys[name] .. " -out " .. keypath(dir, name)
+    end
+    lines[#lines + 1] = command(dir, row[1], row[2])
+  end
+end
+
+--- Makes CAs and then certificates in a new folder, each with its chain in NAME-chain.pem and its key in KEYkey.pem.
+-- Returns the folder's path; whoever calls it removes it by M.remove.
+function M.make(list, cas)
   local dir = os.tmpname()
   os.remove(dir)
   assert(os.execute("mkdir " .. dir))
-  local lines = { "set -eu" }
-  for name, kind in pairs(keys) do
-    lines[#lines + 1] = "openssl genpkey -quiet -algorithm " .. kind .. " -out " .. keypath(dir, name)
-  end
-  for _, list in ipairs { M.cas, M.list } do
-    for _, row in ipairs(list) do lines[#lines + 1] = command(dir, row[1], row[2]) end
-  end
-  for _, row in ipairs(M.list) do
+  local lines, have = { "set -eu" }, {}
+  addcommands(lines, dir, cas, have)
+  addcommands(lines, dir, list, have)
+  for _, row in ipairs(list) do
     local chain = { "cat " .. certificatepath(dir, row[1]) }
     for _, name in ipairs(row[3] or {}) do chain[#chain + 1] = certificatepath(dir, name) end
     lines[#lines + 1] = table.concat(chain, " ") .. " >" .. dir .. "/" .. row[1] .. "-chain.pem"
@@ -189,10 +198,13 @@ function M.make()
   p:close()
   os.remove(script)
   if not out:find("made\n$") then error("the farm was not made: " .. out) end
-  breaksignature(dir .. "/broken-chain.pem")
+  for _, row in ipairs(list) do
+    if row[2].broken then breaksignature(dir .. "/" .. row[1] .. "-chain.pem") end
+  end
   return dir
 end
 
+--- Removes what M.make made.
 function M.remove(dir) os.execute("rm -r " .. dir) end
 
 return M

@@ -242,7 +242,7 @@ describe("the certificate farm", function()
   local dir, ports, stop
 
   setup(function()
-    dir = farm.make()
+    dir = farm.make(farm.list, farm.cas)
     ports, stop = serve(dir)
   end)
   teardown(function()

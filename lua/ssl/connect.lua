@@ -66,6 +66,12 @@ local function checkname(ssl, conn, name)
   return failure("verify", "the certificate is not for " .. name, name)
 end
 
+-- What the certificate must be for: no trailing dot, and not the interface of a link-local address (RFC 4007).
+local function hostname(host)
+  if host:find(":", 1, true) then return (host:gsub("%%.*$", "")) end
+  return (host:gsub("([^.])%.$", "%1"))
+end
+
 --- Connects, shakes hands and checks the host name.
 -- @tparam table ssl the module
 -- @tparam string host name or IP address
@@ -82,7 +88,7 @@ function M.connect(ssl, host, port, flags)
   cfg.mode = "client"
   cfg.protocol = cfg.protocol or "tlsv1_2"
   cfg.verify = cfg.verify or "none"
-  if cfg.servername == nil then cfg.servername = (host:gsub("([^.])%.$", "%1")) end
+  if cfg.servername == nil then cfg.servername = hostname(host) end
   local deadline = socket.gettime() + (tonumber(cfg.timeout) or FOREVER)
   local ctx, message, detail = ssl.newcontext(cfg)
   if not ctx then return nil, message, detail end
@@ -98,7 +104,7 @@ function M.connect(ssl, host, port, flags)
   local ok
   ok, message, detail = shake(conn, deadline)
   if ok and cfg.verifyname ~= false then
-    ok, message, detail = checkname(ssl, conn, cfg.verifyname or cfg.servername or host)
+    ok, message, detail = checkname(ssl, conn, cfg.verifyname or cfg.servername or hostname(host))
   end
   if not ok then
     conn:close()

@@ -181,8 +181,9 @@ end
 
 local function setservername(ctx, name, cfg)
   if cfg.mode ~= "client" then return true end
-  if name and not context.isip(name) then
-    local ok, message, detail = context.setservername(ctx, name)
+  local sni = type(name) == "string" and name:gsub("([^.])%.$", "%1") or name -- RFC 6066 section 3: no trailing dot
+  if sni and not context.isip(sni) then
+    local ok, message, detail = context.setservername(ctx, sni)
     if not ok then return false, message, detail end
   end
   local check = cfg.verifyname
