@@ -1,5 +1,5 @@
--- Every key of the settings with values that are right, of a wrong type, and nearly right. The rows of ssl.options decide
--- what is tested: a new row without values here fails.
+-- Every key of the settings with values that are right, of a wrong type, and nearly right. The rows of ssl.options
+-- decide what is tested: a new row without values here fails.
 
 local S = require "support"
 local check = require "ssl.check"
@@ -23,7 +23,8 @@ local rows = {
   mode = { good = { "client", "server" }, bad = {
     { "Client", "invalid mode (Client)" }, { "server ", "invalid mode (server )" }, { "", "invalid mode ()" },
     { {}, raises "string expected, got table" } } },
-  certificates = { mode = "server", good = { {}, { { certificate = cert "serverA", key = cert "serverAkey" } } }, bad = {
+  certificates = { mode = "server", good = { {}, { { certificate = cert "serverA", key = cert "serverAkey" } } },
+    bad = {
     { { { key = "/nowhere" } }, "error loading private key (No such file or directory)" },
     { { { key = cert "serverAkey", password = 5 } }, "invalid password type" },
     { { { pkcs12 = "x" } }, "invalid pkcs12 (table expected, got string)" } } },
@@ -54,7 +55,8 @@ local rows = {
     { cert "junk", "error loading CA locations (no certificate or crl found)" },
     { {}, raises "string expected, got table" }, { f, raises "string expected, got function" } } },
   cadata = { good = { S.pem "rootA" }, bad = { { 5, "invalid cadata (string expected, got number)" },
-    { {}, "invalid cadata (string expected, got table)" }, { true, "invalid cadata (string expected, got boolean)" } } },
+    { {}, "invalid cadata (string expected, got table)" },
+    { true, "invalid cadata (string expected, got boolean)" } } },
   capath = { good = { S.certdir .. "/capath", "/nowhere" }, bad = { { {}, raises "string expected, got table" } } },
   ciphers = { good = { "HIGH", "ECDHE+AESGCM:!PSK" }, bad = { { "HGIH", "error setting cipher list (no cipher match)" },
     { "", "error setting cipher list (no cipher match)" }, { {}, raises "string expected, got table" } } },
@@ -185,7 +187,8 @@ describe("check.settings", function()
       { "boolean", true, "true", "boolean" }, { "function", print, {}, "function" }, { "table", {}, "x", "table" },
       { "array", {}, "x", "array" }, { "string|array", {}, 1, "string or array of strings" },
       { "path|string", "x", 1, "string" }, { "string|false", "x", 1, "string or false" },
-      { "string|function|table", print, 1, "string, function or table" }, { "boolean|number", 5, "x", "boolean or number" },
+      { "string|function|table", print, 1, "string, function or table" },
+      { "boolean|number", 5, "x", "boolean or number" },
       { "context|function", ctx, 1, "context or function" },
     } do
       assert.is_true((try(row[1], row[2])))

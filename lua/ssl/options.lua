@@ -1,7 +1,7 @@
 --- The settings of a context: every key of the table given to newcontext and wrap is one row of data here.
 -- A row's `apply(ctx, value, cfg)` answers true, or false, message, detail; rows are applied in their order, the first
--- failure ends it. A row without `apply` is read by the row that it belongs to. What `type` and `check` ask of a value is
--- looked at before, by ssl.check.
+-- failure ends it. A row without `apply` is read by the row that it belongs to. What `type` and `check` ask of a
+-- value is looked at before, by ssl.check.
 -- @module ssl.options
 
 local check = require "ssl.check"
@@ -186,9 +186,9 @@ local function setservername(ctx, name, cfg)
     local ok, message, detail = context.setservername(ctx, sni)
     if not ok then return false, message, detail end
   end
-  local check = cfg.verifyname
-  if check == nil then check = name end
-  if check and has(cfg.verify, "peer") then return context.setverifyname(ctx, check) end
+  local checked = cfg.verifyname
+  if checked == nil then checked = name end
+  if checked and has(cfg.verify, "peer") then return context.setverifyname(ctx, checked) end
   return true
 end
 
