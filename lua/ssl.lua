@@ -98,37 +98,65 @@ function M.connect(host, port, flags)
   return require("ssl.connect").connect(M, host, port, flags)
 end
 
--- Raised before the socket loses its descriptor: a wrong argument must leave it as it was.
-local function checksocket(sock)
-  local kind = type(sock)
-  if kind == "table" or kind == "userdata" then
-    if sock.getfd and sock.setfd then
-      local fd = sock:getfd()
-      if type(fd) == "number" then return fd end
-    end
-  end
-  error("bad argument #1 to 'wrap' (socket with getfd and setfd expected, got " .. tostring(sock) .. ")", 3)
-end
-
---- Puts TLS on a connected socket. Does no I/O: call dohandshake next.
--- The connection takes over the descriptor; sock is left without one.
--- @param sock LuaSocket's tcp object, or any object with getfd and setfd
--- @param cfg a context, or the settings for one; luaossl's contexts too
--- @treturn[1] userdata the connection, blocking without limit until settimeout says otherwise
--- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] table detail
--- @raise cfg is neither settings nor context; sock has no descriptor to give
-function M.wrap(sock, cfg)
+-- A new connection on nothing yet.
+local function create(cfg)
   local ctx = cfg
   if type(cfg) == "table" then
     local message, detail
     ctx, message, detail = M.newcontext(cfg)
     if not ctx then return nil, message, detail end
   end
-  local conn, message, detail = core.create(ctx)
+  return core.create(ctx)
+end
+
+--- Makes an engine: a connection without a socket, for programs that carry the bytes themselves. It has every method of a
+-- connection, each of which does what it can at once and else answers "wantread" or "wantwrite"; what came from the peer is
+-- given to conn:feed, what is to go there is taken from conn:drain.
+-- @param cfg a context, or the settings for one
+-- @treturn[1] userdata the engine
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
+-- @raise cfg is neither settings nor context
+function M.engine(cfg)
+  local conn, message, detail = create(cfg)
+  if not conn then return nil, message, detail end
+  core.setmemory(conn)
+  return conn
+end
+
+-- The descriptor of a socket; nil for an object that has none to give but can send and receive. Raised before the socket
+-- loses its descriptor: a wrong argument must leave it as it was.
+local function checksocket(sock)
+  local kind = type(sock)
+  if kind == "table" or kind == "userdata" then
+    if sock.getfd and sock.setfd then
+      local fd = sock:getfd()
+      if type(fd) == "number" then return fd end
+    elseif sock.send and sock.receive then
+      return nil
+    end
+  end
+  error("bad argument #1 to 'wrap' (socket with getfd and setfd expected, got " .. tostring(sock) .. ")", 3)
+end
+
+--- Puts TLS on a connected socket. Does no I/O: call dohandshake next.
+-- The connection takes over the descriptor; sock is left without one. On an object without a descriptor see ssl.tunnel.
+-- @param sock LuaSocket's tcp object, or any object with getfd and setfd; or any with send and receive
+-- @param cfg a context, or the settings for one; luaossl's contexts too
+-- @treturn[1] userdata the connection, blocking without limit until settimeout says otherwise
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
+-- @raise cfg is neither settings nor context; sock is no such object
+function M.wrap(sock, cfg)
+  local conn, message, detail = create(cfg)
   if not conn then return nil, message, detail end
   local fd = checksocket(sock)
+  if not fd then
+    core.setmemory(conn)
+    return require("ssl.tunnel").wrap(conn, sock)
+  end
   sock:setfd(core.SOCKET_INVALID)
   core.setfd(conn, fd)
   return conn

@@ -202,6 +202,64 @@ static void prepare(lua_State *L, tls_connection *c)
   }
 }
 
+/* Lets go of all that belongs to one SSL, and of what the connection keeps beside it. */
+static void forget(tls_connection *c, SSL *ssl)
+{
+  tls_memory_close(c, ssl);
+  if (tls_connectionof(ssl) == c) { /* a borrowed SSL may be another connection's by now */
+    SSL_set_ex_data(ssl, ex_index, NULL);
+  }
+  SSL_free(ssl);
+  tls_error_clear();
+  tls_stream_free(c);
+  tls_verify_free(c);
+  tls_session_free(c);
+}
+
+/* The context of the connection at 1 comes to 1, as create has it, the connection to 2. False when no SSL can be made of it. */
+static bool context_first(lua_State *L, tls_error *e)
+{
+  lua_settop(L, 1);
+  tls_getslot(L, 1, TLS_SLOT_CONTEXT);
+  lua_insert(L, 1);
+  const tls_context *ctx = tls_toobject(L, 1, &tls_context_type);
+  if (ctx != NULL ? ctx->ctx != NULL : foreign(L, 1, "SSL_CTX*") != NULL) {
+    return true;
+  }
+  tls_error_set(e, TLS_KIND_CONFIG, "the context is closed, or not a context");
+  return false;
+}
+
+bool tls_connection_renew(lua_State *L, tls_connection *c, tls_error *e)
+{
+  SSL *old = c->ssl;
+  if (!context_first(L, e)) {
+    return false;
+  }
+  tls_error_clear();
+  SSL *ssl = make_ssl(L, &c->server);
+  if (ssl == NULL) {
+    tls_error_queue(e, TLS_KIND_SYSTEM);
+    return false;
+  }
+  c->ssl = ssl;
+  c->state = TLS_STATE_NEW;
+  c->failed = c->broken = c->starved = false;
+  c->ahead = 0;
+  prepare(L, c);
+  if (!c->server && SSL_get_servername(old, TLSEXT_NAMETYPE_host_name) != NULL) {
+    SSL_set_tlsext_host_name(ssl, SSL_get_servername(old, TLSEXT_NAMETYPE_host_name));
+  }
+  forget(c, old);
+  static const enum tls_slot past[] = {TLS_SLOT_SELECTED, TLS_SLOT_FAILURE, TLS_SLOT_ERROR};
+  for (size_t i = 0; i < sizeof past / sizeof *past; i++) {
+    lua_pushnil(L);
+    tls_setslot(L, 2, past[i]);
+  }
+  tls_error_clear();
+  return true;
+}
+
 /* create(context): a connection without a descriptor, or nil, message, detail. Takes luaossl's SSL_CTX* and SSL* too. The
    context lives as long as the connection. SSL_new(3). */
 static int create(lua_State *L)
@@ -246,16 +304,9 @@ static void close_now(tls_connection *c)
     if (alert && (SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN) == 0) {
       SSL_shutdown(ssl);
     }
-    if (tls_connectionof(ssl) == c) { /* a borrowed SSL may be another connection's by now */
-      SSL_set_ex_data(ssl, ex_index, NULL);
-    }
-    SSL_free(ssl);
-    tls_error_clear();
+    forget(c, ssl);
   }
   tls_transport_close(c);
-  tls_stream_free(c);
-  tls_verify_free(c);
-  tls_session_free(c);
 }
 
 /* conn:close(), __gc and __close: sends close_notify when that needs no waiting, closes the descriptor. Returns nothing.
@@ -267,6 +318,17 @@ static int close_connection(lua_State *L)
     c->closing = true;
   } else if (c->state != TLS_STATE_CLOSED || c->fd >= 0) {
     close_now(c);
+  }
+  return 0;
+}
+
+/* __gc: what an engine has to say last can be drained no more. */
+static int collect_connection(lua_State *L)
+{
+  tls_connection *c = tls_checkconnection(L, 1);
+  close_connection(L);
+  if (c->call == NULL) {
+    tls_memory_free(c);
   }
   return 0;
 }
@@ -326,6 +388,13 @@ static int setmethod(lua_State *L)
   return 0;
 }
 
+/* now(): seconds of a clock that is never set. clock_gettime(2). */
+static int now(lua_State *L)
+{
+  lua_pushnumber(L, tls_now());
+  return 1;
+}
+
 static int copyright(lua_State *L)
 {
   lua_pushliteral(L, "luasec: TLS for Lua on OpenSSL 3\nCopyright (C) 2026 the luasec authors");
@@ -335,8 +404,10 @@ static int copyright(lua_State *L)
 static const luaL_Reg functions[] = {
   {"create", create},
   {"setfd", setfd},
+  {"setmemory", tls_engine_attach},
   {"setmethod", setmethod},
   {"copyright", copyright},
+  {"now", now},
   {"compression", tls_inspect_compression},
   {"info", tls_inspect_cipher},
   {"resolve", tls_resolve},
@@ -352,7 +423,7 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg meta[] = {
-  {"__gc", close_connection},
+  {"__gc", collect_connection},
   {"__close", close_connection},
   {"__tostring", tostring},
   {NULL, NULL},
@@ -372,6 +443,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_inspect_methods);
     tls_addmethods(L, tls_binding_methods);
     tls_addmethods(L, tls_session_methods);
+    tls_addmethods(L, tls_engine_methods);
   }
   luaopen_ssl_x509(L);
   lua_pop(L, 1);

@@ -39,6 +39,7 @@ static void release_idle(tls_connection *c)
     free(c->buf);
     c->buf = NULL;
     SSL_free_buffers(c->ssl);
+    tls_memory_idle(c);
   }
 }
 

@@ -173,7 +173,10 @@ enum kind {
   NUMBER,
   LINGER,    /* {on = boolean, timeout = seconds} */
   ERROR,     /* the message of what the socket has pending, nil if nothing */
-  MAXRECEIVE /* ours: no option of the socket */
+  /* ours, no options of the socket: bytes */
+  MAXRECEIVE,
+  MAXINPUT, /* of an engine */
+  MAXOUTPUT
 };
 
 typedef struct option {
@@ -192,6 +195,8 @@ static const option options[] = {
 #endif
   {"keepalive", FLAG, BOTH, SOL_SOCKET, SO_KEEPALIVE},
   {"linger", LINGER, BOTH, SOL_SOCKET, SO_LINGER},
+  {"maxinput", MAXINPUT, BOTH, 0, 0},
+  {"maxoutput", MAXOUTPUT, BOTH, 0, 0},
   {"maxreceive", MAXRECEIVE, BOTH, 0, 0},
   {"recv-buffer-size", NUMBER, BOTH, SOL_SOCKET, SO_RCVBUF},
   {"reuseaddr", FLAG, BOTH, SOL_SOCKET, SO_REUSEADDR},
@@ -281,20 +286,37 @@ static void push_optvalue(lua_State *L, enum kind kind, const optvalue *v)
   }
 }
 
+static size_t *limit_of(tls_connection *c, const option *o)
+{
+  if (o->kind == MAXRECEIVE) {
+    return &c->maxreceive;
+  }
+  return c->memory != NULL ? tls_memory_limit(c, o->kind == MAXOUTPUT) : NULL;
+}
+
+static int get_limit(lua_State *L, tls_connection *c, const option *o)
+{
+  const size_t *limit = limit_of(c, o);
+  if (limit == NULL) {
+    return system_failure(L, c, ENOPROTOOPT, "only an engine has this option");
+  }
+  lua_pushinteger(L, (lua_Integer)*limit);
+  return 1;
+}
+
 /* conn:getoption(name): the value of an option of the socket, as LuaSocket's tcp:getoption: a
    boolean, a number, for "linger" a table, for "error" a message or nil; "maxreceive": bytes, 0 for
-   no limit. nil, message, detail when the system refuses. getsockopt(2), socket(7), tcp(7). */
+   no limit; "maxinput", "maxoutput" of an engine: bytes. nil, message, detail when the system refuses. getsockopt(2), socket(7), tcp(7). */
 static int getoption(lua_State *L)
 {
-  const tls_connection *c = tls_checkconnection(L, 1);
+  tls_connection *c = tls_checkconnection(L, 1);
   const option *o = check_option(L, READ);
   optvalue v;
   if (c->state == TLS_STATE_CLOSED) {
     return tls_fail_closed(L);
   }
-  if (o->kind == MAXRECEIVE) {
-    lua_pushinteger(L, (lua_Integer)c->maxreceive);
-    return 1;
+  if (o->kind >= MAXRECEIVE) {
+    return get_limit(L, c, o);
   }
   memset(&v, 0, sizeof v);
   socklen_t len = o->kind == LINGER ? sizeof v.linger : sizeof v.n;
@@ -329,28 +351,33 @@ static void check_linger(lua_State *L, struct linger *li)
   li->l_linger = seconds >= 0 && seconds < LINGER_MAX ? (int)seconds : LINGER_MAX;
 }
 
-static int set_maxreceive(lua_State *L, tls_connection *c)
+static int set_limit(lua_State *L, tls_connection *c, const option *o)
 {
-  size_t max = lua_isnoneornil(L, 3) ? 0 : tls_checksize(L, 3);
+  size_t max = o->kind == MAXRECEIVE && lua_isnoneornil(L, 3) ? 0 : tls_checksize(L, 3);
   if (c->state == TLS_STATE_CLOSED) {
     return tls_fail_closed(L);
   }
-  c->maxreceive = max;
+  size_t *limit = limit_of(c, o);
+  if (limit == NULL) {
+    return system_failure(L, c, ENOPROTOOPT, "only an engine has this option");
+  }
+  *limit = max;
   lua_pushnumber(L, 1);
   return 1;
 }
 
 /* conn:setoption(name, value): as LuaSocket's tcp:setoption, but a number option refuses what is no
    number; "maxreceive": the most bytes that one receive of a line or of all may gather, 0 or nil:
-   any number. Returns 1; nil, message, detail when the system refuses. setsockopt(2). */
+   any number; "maxinput", "maxoutput": the most bytes that may wait in an engine to be read, and to
+   be drained (1 MiB). Returns 1; nil, message, detail when the system refuses. setsockopt(2). */
 static int setoption(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
   const option *o = check_option(L, WRITE);
   optvalue v;
   memset(&v, 0, sizeof v);
-  if (o->kind == MAXRECEIVE) {
-    return set_maxreceive(L, c);
+  if (o->kind >= MAXRECEIVE) {
+    return set_limit(L, c, o);
   }
   if (o->kind == LINGER) {
     check_linger(L, &v.linger);

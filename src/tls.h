@@ -251,6 +251,7 @@ typedef struct tls_connection {
   double created, received, sent;
   struct tls_verify_log *log;
   SSL_SESSION *session; /* a client's newest, to resume later */
+  struct tls_memory *memory; /* of an engine; NULL when there is a descriptor */
 } tls_connection;
 
 /* One OpenSSL call on a connection: entered, left, and its outcome. `object` is the connection's stack index. False (and
@@ -265,6 +266,8 @@ enum tls_status tls_step_shutdown(tls_connection *c, tls_error *e);
 bool tls_interrupted(tls_connection *c, tls_error *e);
 tls_connection *tls_connectionof(const SSL *ssl); /* NULL for a foreign one */
 tls_connection *tls_checkconnection(lua_State *L, int arg);
+/* Starts an engine anew with the same context: a new SSL, nothing read or sent. False, and e says so, when it cannot. */
+bool tls_connection_renew(lua_State *L, tls_connection *c, tls_error *e);
 SSL *tls_connected(lua_State *L); /* of the connection at argument 1, NULL when its handshake is not done */
 
 /* ---- handshake.c --------------------------------------------------------------------------------------------------*/
@@ -282,6 +285,16 @@ int tls_stream_want(lua_State *L, enum tls_status status);  /* pushes "wantread"
 void tls_transport_open(void); /* once a process: a peer that has gone must not kill it */
 bool tls_transport_attach(tls_connection *c, int fd); /* false when memory is short */
 void tls_transport_close(tls_connection *c);
+
+/* ---- memory.c, engine.c ------------------------------------------------------------------------------------------*/
+
+void tls_memory_close(tls_connection *c, SSL *ssl); /* before the SSL goes; what was not drained stays */
+void tls_memory_free(tls_connection *c);
+void tls_memory_idle(tls_connection *c);       /* lets go of memory that is not in use */
+size_t *tls_memory_limit(tls_connection *c, bool out); /* most bytes that may wait */
+bool tls_memory_readable(const tls_connection *c); /* was something fed that OpenSSL has not seen? */
+int tls_engine_attach(lua_State *L);           /* ssl.core.setmemory */
+extern const luaL_Reg tls_engine_methods[];
 
 /* ---- wait.c -------------------------------------------------------------------------------------------------------*/
 

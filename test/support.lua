@@ -270,7 +270,7 @@ end
 
 --- The number of open descriptors of this process but pipes (Linux): whether popen's own is counted is a race.
 function M.descriptors()
-  local p = assert(io.popen("ls /proc/" .. M.pid() .. "/fd -l | grep -vc pipe:"))
+  local p = assert(io.popen("for f in /proc/" .. M.pid() .. "/fd/*; do readlink $f; done | grep -vc ^pipe:"))
   local n = tonumber(p:read("*l"))
   p:close()
   return n

@@ -1,0 +1,278 @@
+--- TLS over any object that has send and receive as LuaSocket's do: another TLS connection, a serial line, a
+-- WebSocket. An engine does the TLS, here its bytes are carried. What wrap returns has the connection's methods, with
+-- LuaSocket's manners. No C frame is above the object's methods: they may yield, so that one coroutine reads while
+-- another writes.
+-- @module ssl.tunnel
+
+local core = require "ssl.core"
+
+local M = {}
+
+local HEADER = 5 -- bytes before a record's body, the last two of which are its length: RFC 8446 section 5.1
+local PIECE = 65536 -- bytes handed to the engine at once, well below what may wait in it
+
+local waits = { timeout = true, wantread = true, wantwrite = true }
+
+local refusals = { dohandshake = false } -- where others answer nil
+local writing = { kind = "want", reason = "wantwrite" }
+
+local Tunnel = {}
+
+-- ---- carrying bytes
+
+-- Only one coroutine at a time reads from the object, and one writes. The main one cannot be waiting meanwhile, nor can
+-- a dead one.
+local function occupied(by)
+  return by and by ~= coroutine.running() and coroutine.status(by) ~= "dead"
+end
+
+-- Lua 5.1 cannot yield inside pcall; there an object's error may leave the role taken while its coroutine lives.
+local guard = pcall
+if select(2, coroutine.resume(coroutine.create(function() return pcall(coroutine.yield) end))) == false then
+  guard = function(f, ...) return true, f(...) end
+end
+
+local function finish(self, role, ok, ...)
+  self[role] = nil
+  if not ok then error((...), 0) end
+  return ...
+end
+
+-- Calls f with the coroutine that runs as reader or writer.
+local function alone(self, role, f, ...)
+  local co, main = coroutine.running()
+  self[role] = not main and co or nil
+  return finish(self, role, guard(f, self, ...))
+end
+
+-- Both timeouts run from the beginning of the call; nil: no end.
+local function settime(self, started)
+  local seconds = self.block
+  if self.total then
+    local left = math.max(0, self.total - (core.now() - started))
+    if not seconds or left < seconds then seconds = left end
+  end
+  local object = self.object
+  if object.settimeout then object:settimeout(seconds) end
+end
+
+local function sendall(self, started)
+  while true do
+    if not self.unsent then
+      self.unsent, self.from = self.engine:drain(PIECE), 1
+      if self.unsent == "" then
+        self.unsent = nil
+        return true
+      end
+    end
+    settime(self, started)
+    local last, message, partial = self.object:send(self.unsent, self.from)
+    if not last then
+      self.from = math.max(self.from, (tonumber(partial) or 0) + 1)
+      message = message or "closed"
+      if not waits[message] then self.cut = message end
+      return nil, message
+    end
+    self.unsent = nil
+  end
+end
+
+-- Sends what the engine has to say. True; or nil, message: what is left goes with the next call.
+local function flush(self, started)
+  if occupied(self.writer) then return true end -- that one goes on until all is sent
+  return alone(self, "writer", sendall, started)
+end
+
+-- How many bytes the record at hand still lacks: an object that blocks must not be asked for one more.
+local function lacking(record)
+  if #record < HEADER then return HEADER - #record end
+  local high, low = record:byte(4, 5)
+  return HEADER + high * 256 + low - #record
+end
+
+local function take(self)
+  if self.streams then return self.object:read() end
+  local bytes, message, partial = self.object:receive(lacking(self.record))
+  bytes = bytes or partial
+  if bytes and bytes ~= "" then
+    self.record = self.record .. bytes
+    if #self.record >= HEADER and lacking(self.record) == 0 then self.record = "" end
+  end
+  return bytes, message
+end
+
+-- Feeds the engine something of what the peer sent. True; or nil, message.
+local function fill(self, started)
+  if occupied(self.reader) then return nil, "timeout" end
+  settime(self, started)
+  local bytes, message = alone(self, "reader", take)
+  if not bytes or bytes == "" then return nil, message or "closed" end
+  return self.engine:feed(bytes)
+end
+
+-- Carries bytes until the engine can go on that said `want` (nil: it has done its work). False: the time is over.
+local function progress(self, want, started)
+  local ok, message = flush(self, started)
+  if ok and want == "wantread" then ok, message = fill(self, started) end
+  if ok then return not (want == "wantwrite" and occupied(self.writer)) end
+  if waits[message] or self.ended then return false end
+  self.ended = true
+  self.engine:feedeof() -- the engine tells what an end at this point means
+  return true
+end
+
+-- Calls a method of the engine until it no longer wants anything, or the time is over; for methods that begin anew when
+-- they are called again, and whose message is their second result. One that would answer true has its bytes sent first.
+local function drive(name)
+  return function(self, ...)
+    local started, engine = core.now(), self.engine
+    local method = engine[name]
+    while true do
+      local result, message, third, fourth = method(engine, ...)
+      local want = not result and waits[message] and message or nil
+      local again = progress(self, want, started)
+      if result == true and not again and not self.ended then return refusals[name], "wantwrite", writing end
+      if not want or not again then return result, message, third, fourth end
+    end
+  end
+end
+
+-- ---- methods
+
+Tunnel.dohandshake = drive "dohandshake"
+Tunnel.read = drive "read"
+Tunnel.shutdown = drive "shutdown"
+Tunnel.keyupdate = drive "keyupdate"
+
+-- Everything, in pieces: with what came so far as a prefix each time, the work would grow with its square.
+local function receiveall(self, prefix)
+  local pieces, started = { prefix }, core.now()
+  while true do
+    local data, message, partial, detail = self.engine:receive("*a")
+    pieces[#pieces + 1] = data or partial
+    if data then return table.concat(pieces), nil, nil end
+    if not waits[message] or not progress(self, message, started) then
+      local all = table.concat(pieces)
+      if message == "closed" and #all > #prefix and detail and detail.kind == "closed" then return all, nil, nil end
+      return nil, message, all, detail
+    end
+  end
+end
+
+--- As conn:receive.
+function Tunnel:receive(pattern, prefix)
+  local engine, started = self.engine, core.now()
+  if type(pattern) == "string" and pattern:sub(1, 2) == "*a" and engine:getoption("maxreceive") == 0 then
+    return receiveall(self, prefix or "")
+  end
+  while true do
+    local data, message, partial, detail = engine:receive(pattern, prefix)
+    if data or not waits[message] or not progress(self, message, started) then
+      return data, message, partial, detail
+    end
+    prefix = partial
+  end
+end
+
+-- Bytes that the engine has taken but the object has not do not count as sent yet: `owed` of them are on the way.
+local function sending(name)
+  return function(self, data, i, j)
+    local engine, started = self.engine, core.now()
+    local method = engine[name]
+    local first = i or 1
+    if type(data) == "string" and first < 0 then first = math.max(1, #data + first + 1) end
+    while true do
+      local last, message, sent, detail = method(engine, data, first + self.owed, j)
+      local upto = last or sent
+      local want = waits[message] and message or (not message and "flush") or nil
+      if message and not want then
+        flush(self, started)
+        return nil, message, upto - self.owed, detail
+      end
+      local ok = progress(self, want ~= "flush" and want or nil, started)
+      if self.cut then return nil, self.cut, first - 1, { kind = "closed", reason = self.cut } end
+      local unsent = self.unsent or engine:pendingout() > 0
+      if unsent and not ok then
+        self.owed = math.max(0, upto - first + 1)
+        return nil, "wantwrite", first - 1, detail
+      end
+      self.owed = 0
+      if last then return last, nil, nil end
+      if not ok then return nil, message, upto, detail end
+      first = upto + 1
+    end
+  end
+end
+
+--- As conn:send and conn:write.
+Tunnel.send = sending "send"
+Tunnel.write = sending "write"
+
+--- As conn:settimeout.
+function Tunnel:settimeout(seconds, mode)
+  if seconds and seconds < 0 then seconds = nil end
+  if mode and mode:find("^[tr]") then self.total = seconds else self.block = seconds end
+  return 1
+end
+
+function Tunnel:gettimeout() return self.block or -1, self.total or -1 end
+
+--- Is there something to read that select on the object's descriptor would not tell of?
+function Tunnel:dirty()
+  local object = self.object
+  return self.engine:dirty() or (object.dirty and object:dirty()) or false
+end
+
+--- Sends close_notify if that needs no waiting, and closes the object.
+function Tunnel:close()
+  self.engine:close()
+  self.block, self.total = 0, nil
+  if not self.ended then flush(self, core.now()) end
+  if self.object.close then self.object:close() end
+end
+
+-- Of the socket below, where there is one.
+for _, name in ipairs { "getfd", "getsockname", "getpeername", "getfamily" } do
+  Tunnel[name] = function(self)
+    local method = self.object[name]
+    if method then return method(self.object) end
+    return self.engine[name](self.engine)
+  end
+end
+
+local limits = { maxreceive = true, maxinput = true, maxoutput = true }
+
+for _, name in ipairs { "getoption", "setoption" } do
+  Tunnel[name] = function(self, option, value)
+    local target = self.engine
+    if not limits[option] and self.object[name] then target = self.object end
+    return target[name](target, option, value)
+  end
+end
+
+local meta = { __name = "SSL:Tunnel", __index = Tunnel }
+
+meta.__tostring = function(self) return "SSL tunnel over " .. tostring(self.object) end
+meta.__close = function(self) self:close() end
+
+-- All other methods are the engine's.
+local function complete(engine)
+  for name, method in pairs(getmetatable(engine).__index) do
+    if Tunnel[name] == nil then
+      Tunnel[name] = function(self, ...) return method(self.engine, ...) end
+    end
+  end
+end
+
+--- Puts TLS on an object. Does no I/O: call dohandshake next.
+-- @param engine what ssl.engine gave
+-- @param object has send(data, i) and receive(n) as LuaSocket's tcp objects; settimeout and close are used when it has
+-- them. Without settimeout the object's own patience counts.
+-- @treturn table with the methods of a connection
+function M.wrap(engine, object)
+  complete(engine)
+  local streams = object.lasterror ~= nil and object.read ~= nil -- one of ours, whose read takes what is there
+  return setmetatable({ engine = engine, object = object, streams = streams, record = "", owed = 0 }, meta)
+end
+
+return M

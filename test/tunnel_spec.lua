@@ -1,0 +1,351 @@
+-- TLS over objects with send and receive: another TLS connection, LuaSocket behind a plain table, queues of Lua
+-- strings, and objects that misbehave.
+
+local socket = require "socket"
+local S = require "support"
+local E = require "engines"
+local ssl = S.ssl
+
+-- Hides a LuaSocket socket's descriptor.
+local function plain(sock)
+  return {
+    send = function(_, data, i, j) return sock:send(data, i, j) end,
+    receive = function(_, n, prefix) return sock:receive(n, prefix) end,
+    settimeout = function(_, ...) return sock:settimeout(...) end,
+    close = function() return sock:close() end,
+  }
+end
+
+-- Both ends of a connection, not blocking: a client on a tunnel over TCP, and an ordinary server.
+local function overtcp(clientcfg, servercfg)
+  local c, s = S.tcp()
+  local client = assert(ssl.wrap(plain(c), S.client(clientcfg)))
+  local server = assert(ssl.wrap(s, S.server(servercfg)))
+  client:settimeout(0)
+  server:settimeout(0)
+  S.shake(client, server)
+  return client, server
+end
+
+-- Two objects, each of which receives what the other sends; with a limit of bytes a call.
+local function channel(limit)
+  local function object()
+    local o = { got = "", open = true }
+    function o:send(data, i)
+      if not self.other.open then return nil, "closed", (i or 1) - 1 end
+      if self.blocked then return nil, "timeout", (i or 1) - 1 end
+      local part = data:sub(i or 1, limit and (i or 1) + limit - 1)
+      self.other.got = self.other.got .. part
+      local last = (i or 1) + #part - 1
+      if last < #data then return nil, "timeout", last end
+      return last
+    end
+    function o:receive(n)
+      n = limit and math.min(limit, n) or n
+      local part = self.got:sub(1, n)
+      self.got = self.got:sub(#part + 1)
+      if #part < n or limit then return nil, self.other.open and "timeout" or "closed", part end
+      return part
+    end
+    function o:close() self.open = false end
+    return o
+  end
+  local a, b = object(), object()
+  a.other, b.other = b, a
+  return a, b
+end
+
+local function overchannel(limit, version)
+  local a, b = channel(limit)
+  local client = assert(ssl.wrap(a, S.client { protocol = version or "any" }))
+  local server = assert(ssl.wrap(b, S.server { protocol = version or "any" }))
+  client:settimeout(0)
+  server:settimeout(0)
+  return client, server, a, b
+end
+
+describe("TLS over an object", function()
+  for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+    it("does all that TLS on a socket does, with " .. version, function()
+      local client, server = overtcp({ protocol = version }, { protocol = version })
+      assert.is_true(client:getpeerverification())
+      assert.equal(version == "tlsv1_2" and "TLSv1.2" or "TLSv1.3", client:info("protocol"))
+      assert.is_userdata(client:getpeercertificate())
+      server:send("line one\r\nline two\nabcdef")
+      assert.equal("line one", S.receive(client, "*l"))
+      assert.equal("line two", S.receive(client, "*l"))
+      assert.equal("abcdef", S.receive(client, 6))
+      local big = ("data to move "):rep(30000)
+      assert.equal(#big, #S.transfer(client, server, big))
+      assert.equal(#big, #S.transfer(server, client, big))
+      server:send("the rest")
+      server:close()
+      assert.equal("the rest", S.receive(client, "*a"))
+      assert.same({ nil, "closed" }, { E.two(client:receive()) })
+      client:close()
+    end)
+
+    it("goes through an object that takes one byte at a time, with " .. version, function()
+      local client, server = overchannel(1, version)
+      S.shake(client, server)
+      local text = "slow but sure\n"
+      assert.equal(text, S.transfer(client, server, text))
+      assert.equal(text, S.transfer(server, client, text))
+    end)
+
+    it("runs in TLS itself, with " .. version, function()
+      local outerc, outers = S.connected(S.client { protocol = version }, S.server { protocol = version })
+      local client = assert(ssl.wrap(outerc, S.client { protocol = version }))
+      local server = assert(ssl.wrap(outers, S.server { protocol = version }))
+      client:settimeout(0)
+      server:settimeout(0)
+      S.shake(client, server)
+      local data = ("inner"):rep(20000)
+      assert.equal(data, S.transfer(client, server, data))
+      local third = { assert(ssl.wrap(client, S.client())), assert(ssl.wrap(server, S.server())) }
+      for _, conn in ipairs(third) do conn:settimeout(0) end
+      S.shake(third[1], third[2])
+      assert.equal("deep", S.transfer(third[1], third[2], "deep"))
+      third[1]:close()
+      third[2]:close()
+      assert.same({ nil, "closed" }, { E.two(outerc:receive()) })
+    end)
+  end
+
+  it("blocks as long as its timeout says", function()
+    local c, s = S.tcp()
+    local client = assert(ssl.wrap(plain(c), S.client()))
+    for _, mode in ipairs { "b", "t" } do
+      client:settimeout(0.2, mode)
+      local before = socket.gettime()
+      assert.same({ false, "wantread" }, { E.two(client:dohandshake()) })
+      local took = socket.gettime() - before
+      assert.is_true(took > 0.15 and took < 3, tostring(took))
+      client:settimeout(nil, mode)
+    end
+    s:close()
+    local ok, message = client:dohandshake()
+    assert.is_false(ok)
+    assert.is_string(message)
+    client:close()
+  end)
+
+  it("ends a call in time though bytes dribble in", function()
+    local client, server = overtcp()
+    client:settimeout(nil)
+    client:settimeout(0.3, "t")
+    server:send("no end of line yet")
+    local before = socket.gettime()
+    assert.same({ nil, "wantread", "no end of line yet" }, { E.three(client:receive()) })
+    assert.is_true(socket.gettime() - before < 3)
+    client:close()
+    server:close()
+  end)
+
+  it("gives the timeouts back", function()
+    local client, server = overtcp()
+    client:settimeout(3)
+    client:settimeout(4, "t")
+    assert.same({ 3, 4 }, { client:gettimeout() })
+    client:settimeout(-1)
+    client:settimeout(nil, "t")
+    assert.same({ -1, -1 }, { client:gettimeout() })
+    client:close()
+    server:close()
+  end)
+
+  it("works on an object without settimeout and close, which blocks", function()
+    local c, s = S.tcp()
+    local served = S.beside([[
+      local S, ssl, socket = require "support", require "ssl", require "socket"
+      local sock = assert(socket.connect("127.0.0.1", tonumber(arg[1])))
+      sock:settimeout(10)
+      local object = { send = function(_, ...) return sock:send(...) end,
+        receive = function(_, ...) return sock:receive(...) end }
+      local conn = assert(ssl.wrap(object, S.server()))
+      assert(conn:dohandshake())
+      conn:send(assert(conn:receive()):upper() .. "\n")
+      conn:close()
+    ]], (function()
+      s:close()
+      c:close()
+      s = assert(socket.bind("127.0.0.1", 0))
+      return select(2, s:getsockname())
+    end)())
+    s:settimeout(10)
+    local conn = assert(s:accept())
+    conn = assert(ssl.wrap(conn, S.client()))
+    conn:settimeout(10)
+    assert(conn:dohandshake())
+    conn:send("loud\n")
+    assert.equal("LOUD", (conn:receive()))
+    assert.equal("", served())
+    conn:close()
+    s:close()
+  end)
+
+  it("counts as sent only what the object took", function()
+    local client, server, a = overchannel()
+    S.shake(client, server)
+    a.blocked = true
+    local data = ("owed"):rep(1000)
+    for _ = 1, 3 do
+      assert.same({ nil, "wantwrite", 0 }, { E.three(client:send(data)) })
+    end
+    a.blocked = false
+    assert.equal(#data, (client:send(data)))
+    assert.equal(data, S.receive(server, #data))
+    assert.same({ nil, "wantread", "" }, { E.three(server:receive(1)) })
+    assert.same({ nil, "wantwrite", 3 }, (function()
+      a.blocked = true
+      return { E.three(client:send("abcdef", 4)) }
+    end)())
+    a.blocked = false
+    assert.equal(6, (client:send("abcdef", 4)))
+    assert.equal("def", S.receive(server, 3))
+    a.blocked = true
+    assert.same({ nil, "wantwrite", 0 }, { E.three(client:write("xyz")) })
+    a.blocked = false
+    assert.equal(3, (client:write("xyz", 1)))
+    assert.equal("xyz", S.receive(server, 3))
+  end)
+
+  it("tells truncation from the end", function()
+    local client, server, _, b = overchannel()
+    S.shake(client, server)
+    server:send("part")
+    b:close()
+    local data, message, partial, detail = client:receive("*a")
+    assert.is_nil(data)
+    assert.equal("part", partial)
+    assert.equal("truncated", detail.kind, message)
+  end)
+
+  it("says what the object's failure is", function()
+    local ok, message, detail
+    local dead = { send = function() return nil, "closed", 0 end, receive = function() return nil, "closed", "" end }
+    local client = assert(ssl.wrap(dead, S.client()))
+    ok, message, detail = client:dohandshake()
+    assert.is_false(ok)
+    assert.is_string(message)
+    assert.is_table(detail)
+    assert.is_false((client:dohandshake()))
+    client:close()
+    assert.same({ false, "closed" }, { E.two(client:dohandshake()) })
+  end)
+
+  it("ends when the object dies under a writer", function()
+    local client, server, _, b = overchannel()
+    S.shake(client, server)
+    b.open = false
+    for _ = 1, 3 do
+      local ok, message, sent, detail = client:send(("x"):rep(100000), 11)
+      assert.same({ "closed", 10, "closed" }, { message, sent, detail.kind })
+      assert.is_nil(ok)
+    end
+    assert.is_nil((client:receive()))
+    client:close()
+  end)
+
+  it("passes on what the object raises, and works on", function()
+    local client, server, a = overchannel()
+    S.shake(client, server)
+    local send = a.send
+    a.send = function() error("the line is cut", 0) end
+    S.raises("the line is cut", function() client:send("abc") end)
+    a.send = send
+    assert.equal(3, (client:send("def")))
+    assert.equal("abcdef", S.receive(server, 6))
+  end)
+
+  it("lets one coroutine read while another writes", function()
+    local client, server, a, b = overchannel(7)
+    for _, object in ipairs { a, b } do
+      local send, receive = object.send, object.receive
+      object.send = function(...)
+        local last, message, partial = send(...)
+        while not last and message == "timeout" do
+          coroutine.yield()
+          last, message, partial = send(object, (select(2, ...)), partial + 1)
+        end
+        return last, message, partial
+      end
+      object.receive = function(_, n)
+        local got = ""
+        while true do
+          local data, message, partial = receive(object, n - #got)
+          got = got .. (data or partial)
+          if #got == n then return got end
+          if message ~= "timeout" then return nil, message, got end
+          coroutine.yield()
+        end
+      end
+    end
+    client:settimeout(nil)
+    server:settimeout(nil)
+    local data, results = ("both ways "):rep(500), {}
+    local function side(conn)
+      assert(conn:dohandshake())
+      local reader = coroutine.create(function() results[conn] = assert(conn:receive(#data)) end)
+      local writer = coroutine.create(function() assert(conn:send(data)) end)
+      while coroutine.status(reader) ~= "dead" or coroutine.status(writer) ~= "dead" do
+        for _, co in ipairs { writer, reader } do
+          if coroutine.status(co) ~= "dead" then assert(coroutine.resume(co)) end
+        end
+        coroutine.yield()
+      end
+    end
+    local sides = { coroutine.create(side), coroutine.create(side) }
+    local conns = { client, server }
+    for _ = 1, S.MAXSTEPS do
+      local alive = false
+      for i, co in ipairs(sides) do
+        if coroutine.status(co) ~= "dead" then
+          alive = true
+          assert(coroutine.resume(co, conns[i]))
+        end
+      end
+      if not alive then break end
+    end
+    assert.equal(data, results[client])
+    assert.equal(data, results[server])
+  end)
+
+  it("asks a socket below for descriptor and addresses", function()
+    local outerc, outers = S.connected()
+    local client = assert(ssl.wrap(outerc, S.client()))
+    assert.equal(outerc:getfd(), client:getfd())
+    assert.equal((outerc:getpeername()), (client:getpeername()))
+    assert.equal(1, client:setoption("tcp-nodelay", true))
+    assert.is_true(client:getoption("tcp-nodelay"))
+    assert.equal(1, client:setoption("maxreceive", 7))
+    assert.equal(7, client:getoption("maxreceive"))
+    assert.truthy(tostring(client):find("SSL tunnel over SSL connection", 1, true))
+    client:close()
+    outers:close()
+    local bare = overchannel()
+    assert.equal(-1, bare:getfd())
+    assert.is_nil((bare:getpeername()))
+  end)
+
+  it("keeps maxreceive", function()
+    local client, server = overchannel()
+    S.shake(client, server)
+    client:setoption("maxreceive", 10)
+    server:send(("no line "):rep(10))
+    local data, message, partial = client:receive("*l")
+    assert.is_nil(data)
+    assert.truthy(message:find("maxreceive"))
+    assert.equal(10, #partial)
+    data, message, partial = client:receive("*a")
+    assert.is_nil(data)
+    assert.truthy(message:find("maxreceive"))
+    assert.equal(10, #partial)
+  end)
+
+  it("is refused to what cannot carry bytes", function()
+    for _, junk in ipairs { {}, { send = print }, { receive = print }, "x", 5, true } do
+      S.raises("bad argument #1 to 'wrap'", function() ssl.wrap(junk, S.client()) end)
+    end
+  end)
+end)
