@@ -109,9 +109,9 @@ local function create(cfg)
   return core.create(ctx)
 end
 
---- Makes an engine: a connection without a socket, for programs that carry the bytes themselves. It has every method of a
--- connection, each of which does what it can at once and else answers "wantread" or "wantwrite"; what came from the peer is
--- given to conn:feed, what is to go there is taken from conn:drain.
+--- Makes an engine: a connection without a socket, for programs that carry the bytes themselves. It has every method
+-- of a connection, each of which does what it can at once and else answers "wantread" or "wantwrite"; what came from
+-- the peer is given to conn:feed, what is to go there is taken from conn:drain.
 -- @param cfg a context, or the settings for one
 -- @treturn[1] userdata the engine
 -- @treturn[2] nil
@@ -125,8 +125,8 @@ function M.engine(cfg)
   return conn
 end
 
--- The descriptor of a socket; nil for an object that has none to give but can send and receive. Raised before the socket
--- loses its descriptor: a wrong argument must leave it as it was.
+-- The descriptor of a socket; nil for an object that has none to give but can send and receive. Raised before the
+-- socket loses its descriptor: a wrong argument must leave it as it was.
 local function checksocket(sock)
   local kind = type(sock)
   if kind == "table" or kind == "userdata" then
