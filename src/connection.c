@@ -444,6 +444,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_binding_methods);
     tls_addmethods(L, tls_session_methods);
     tls_addmethods(L, tls_engine_methods);
+    tls_addmethods(L, tls_ocsp_methods);
   }
   luaopen_ssl_x509(L);
   lua_pop(L, 1);

@@ -134,7 +134,7 @@ void tls_context_identify(tls_context *ctx)
   X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
   struct {
     unsigned char trust[sizeof ctx->trustid];
-    uint64_t flags, verify, lsec, depth;
+    uint64_t flags, verify, lsec, depth, ocsp;
   } settings;
   memset(&settings, 0, sizeof settings);
   memcpy(settings.trust, ctx->trustid, sizeof ctx->trustid);
@@ -142,6 +142,7 @@ void tls_context_identify(tls_context *ctx)
   settings.verify = (uint64_t)SSL_CTX_get_verify_mode(ctx->ctx);
   settings.lsec = ctx->verifyext;
   settings.depth = (uint64_t)X509_VERIFY_PARAM_get_depth(param);
+  settings.ocsp = tls_ocsp_demand(ctx->ctx);
   if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1 && n == sizeof ctx->sessionid) {
     memcpy(ctx->sessionid, id, n);
     /* In TLS 1.3 a client's pre-shared key is a session without any id, which a client with one refuses. */
@@ -431,7 +432,9 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
 {
   CRYPTO_THREAD_run_once(&ex_once, make_index);
   tls_callback_open(L);
+  tls_ocsp_open();
   tls_newtype(L, &tls_context_type, methods, meta);
+  tls_addmethods(L, tls_ocsp_context_methods);
   lua_newtable(L);
   tls_setfuncs(L, functions, 0);
   tls_setfuncs(L, tls_algorithms_functions, 0);

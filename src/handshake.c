@@ -58,6 +58,7 @@ static int handshake_failed(lua_State *L, tls_connection *c, tls_error *e)
     explain_dh(c, e);
   }
   tls_verify_error(c, e);
+  tls_ocsp_error(c, e);
   lua_pushboolean(L, 0);
   tls_error_message(L, e);
   tls_error_detail(L, e);

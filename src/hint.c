@@ -42,6 +42,7 @@ static const row alerts[] = {
   {SSL_AD_UNRECOGNIZED_NAME, "the server does not serve the name that was sent as SNI"},
   {SSL_AD_CERTIFICATE_REQUIRED, "the server wants a client certificate: settings certificate and key"},
   {SSL_AD_NO_APPLICATION_PROTOCOL, "the peer accepts none of the protocols offered by alpn"},
+  {SSL_AD_BAD_CERTIFICATE_STATUS_RESPONSE, "the client refuses the OCSP response stapled, or misses one: setting ocsp"},
   {SSL_AD_UNKNOWN_PSK_IDENTITY, "the server does not know this PSK identity"},
 };
 

@@ -39,6 +39,7 @@ enum tls_slot {
   TLS_SLOT_DHPARAM,    /* function(is_export, bits) -> PEM */
   TLS_SLOT_PASSWORD,   /* function() -> password, while a key is loaded */
   TLS_SLOT_SERVERNAME, /* name that client connections send as SNI */
+  TLS_SLOT_OCSP,       /* function(conn, certificate) -> DER */
   /* of a connection */
   TLS_SLOT_CONTEXT,    /* the context given at its creation */
   TLS_SLOT_SELECTED,   /* the context that SNI selected */
@@ -238,6 +239,7 @@ typedef struct tls_connection {
   bool closing;         /* close() came while a call was inside OpenSSL */
   bool snistrict;
   bool readahead;       /* to be switched on by the first read */
+  unsigned char ocsp;   /* what the peer's OCSP response was worth: enum tls_ocsp_verdict */
   bool starved;         /* the last step could not go on for want of bytes from the peer */
   int fd;               /* -1: none */
   double block, total;  /* timeouts in seconds, negative: none */
@@ -321,6 +323,7 @@ int tls_resolve(lua_State *L); /* ssl.core.resolve */
 
 int tls_verify_chain(X509_STORE_CTX *store, void *arg); /* cert_verify_callback of every context */
 void tls_verify_free(tls_connection *c);
+void tls_verify_note(tls_connection *c, int error); /* logs an error of the peer's own certificate, X509_V_ERR_* */
 void tls_verify_error(const tls_connection *c, tls_error *e); /* adds depth, subject and code of the refusal */
 extern const luaL_Reg tls_verify_methods[];
 
@@ -341,6 +344,14 @@ int tls_session_load(lua_State *L);   /* ssl.core.loadsession */
 void tls_session_watch(SSL_CTX *ctx); /* lets a client's connections keep their sessions */
 void tls_session_free(tls_connection *c);
 extern const luaL_Reg tls_session_methods[];
+
+/* ---- ocsp.c -------------------------------------------------------------------------------------------------------*/
+
+void tls_ocsp_open(void);                       /* once a process */
+unsigned tls_ocsp_demand(const SSL_CTX *ctx);   /* what a client demands of its servers' OCSP responses; 0: nothing */
+void tls_ocsp_error(const tls_connection *c, tls_error *e); /* says what the response was when that ended the handshake */
+extern const luaL_Reg tls_ocsp_context_methods[];
+extern const luaL_Reg tls_ocsp_methods[];
 
 /* ---- binding.c ----------------------------------------------------------------------------------------------------*/
 

@@ -142,6 +142,19 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
   return ok;
 }
 
+void tls_verify_note(tls_connection *c, int error)
+{
+  const tls_context *ctx = tls_contextof(c->ssl);
+  if (c->log == NULL) {
+    start_log(c, ctx != NULL && ctx->verifyext != 0);
+  }
+  if (c->log != NULL && c->log->n < LOG_MAX) {
+    c->log->entry[c->log->n].depth = 0;
+    c->log->entry[c->log->n].error = error;
+    c->log->n++;
+  }
+}
+
 void tls_verify_free(tls_connection *c)
 {
   free(c->log);

@@ -324,6 +324,8 @@ static const luaL_Reg methods[] = {
   {"notaftertime", tls_check_notaftertime},
   {"notbefore", meth_notbefore},
   {"notbeforetime", tls_check_notbeforetime},
+  {"ocspcheck", tls_ocsp_checkcert},
+  {"ocsprequest", tls_ocsp_request},
   {"ocspurl", tls_names_ocspurl},
   {"pem", meth_pem},
   {"pubkey", meth_pubkey},

@@ -1,6 +1,6 @@
 /*
- * x509.h: what x509.c (the certificate object), x509_names.c (its names) and x509_check.c
- * (questions to it) share. Nothing else includes it; other files make certificate objects with
+ * x509.h: what x509.c (the certificate object), x509_names.c (its names), x509_check.c
+ * (questions to it) and ocsp_check.c share. Nothing else includes it; other files make certificate objects with
  * tls_pushcertificate.
  */
 #ifndef TLS_X509_H
@@ -20,7 +20,11 @@ X509 *tls_holdcertificate(lua_State *L);
 
 X509 *tls_checkcertificate(lua_State *L, int arg); /* any argument */
 
-/* Methods in x509_names.c and x509_check.c. */
+/* Seconds since 1970, in C and for Lua; false for a time that is none. */
+bool tls_epoch(const ASN1_TIME *t, int64_t *at);
+void tls_pushepoch(lua_State *L, int64_t at);
+
+/* Methods in x509_names.c, x509_check.c and ocsp_check.c. */
 int tls_names_subject(lua_State *L);
 int tls_names_issuer(lua_State *L);
 int tls_names_extensions(lua_State *L);
@@ -32,5 +36,7 @@ int tls_check_validat(lua_State *L);
 int tls_check_notbeforetime(lua_State *L);
 int tls_check_notaftertime(lua_State *L);
 int tls_check_issued(lua_State *L);
+int tls_ocsp_request(lua_State *L);
+int tls_ocsp_checkcert(lua_State *L);
 
 #endif

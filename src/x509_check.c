@@ -15,22 +15,33 @@
 
 /* ---- dates ------------------------------------------------------------------------------------*/
 
-static int pushtime(lua_State *L, const ASN1_TIME *t)
+bool tls_epoch(const ASN1_TIME *t, int64_t *at)
 {
   int days = 0, seconds = 0;
   ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
   bool ok = epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, t);
   ASN1_TIME_free(epoch);
   tls_error_clear();
-  if (!ok) {
-    return tls_fail_nil(L, tls_refuse(L, "bad time value in the certificate"));
-  }
-  int64_t at = (int64_t)days * 86400 + seconds;
+  *at = (int64_t)days * 86400 + seconds;
+  return ok;
+}
+
+void tls_pushepoch(lua_State *L, int64_t at)
+{
   if ((int64_t)(lua_Integer)at == at) {
     lua_pushinteger(L, (lua_Integer)at);
   } else {
     lua_pushnumber(L, (lua_Number)at);
   }
+}
+
+static int pushtime(lua_State *L, const ASN1_TIME *t)
+{
+  int64_t at;
+  if (!tls_epoch(t, &at)) {
+    return tls_fail_nil(L, tls_refuse(L, "bad time value in the certificate"));
+  }
+  tls_pushepoch(L, at);
   return 1;
 }
 

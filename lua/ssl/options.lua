@@ -192,6 +192,19 @@ local function setservername(ctx, name, cfg)
   return true
 end
 
+-- ---- OCSP
+
+-- An entry of certificates may have the response about its certificate with it.
+local function stapling(ctx, value, cfg)
+  if value then return ctx:setocsp(value) end
+  local list = {}
+  for _, entry in ipairs(cfg.certificates or {}) do
+    if entry.ocsp then list[#list + 1] = entry.ocsp end
+  end
+  if not list[1] then return true end
+  return ctx:setocsp(list)
+end
+
 -- ---- the rows
 
 -- Most settings are handed to one function, when they are set at all.
@@ -317,6 +330,9 @@ M.rows = {
     text = "most bytes that one receive of a line or of everything may gather" },
   { name = "servername", type = "string", apply = setservername,
     text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
+  { name = "ocsp", type = "string|array|function", apply = stapling,
+    text = "client: request or require an OCSP response of the server; server: the responses in DER to staple, or " ..
+      "function(conn, certificate) returning one" },
   { name = "strict", type = "boolean", text = "refuse every key that is no setting, not only near misses" },
   { name = "verifyname", type = "string|false", of = "servername",
     text = "client: the name checked instead of servername; false: none" },
