@@ -103,6 +103,11 @@ local rows = {
     { 0.5, "invalid maxreceive (a whole number that is not negative expected, got 0.5)" } } },
   servername = { good = { "localhost", "127.0.0.1" }, bad = { { 5, "invalid servername (string expected, got number)" },
     { { "localhost" }, "invalid servername (string expected, got table)" }, { "", "invalid server name ()" } } },
+  ocsp = { good = { "request", "require" }, bad = {
+    { "required", "invalid ocsp (request or require expected, got required)" },
+    { "", "invalid ocsp (request or require expected, got )" },
+    { f, "invalid ocsp (request or require expected, got function)" },
+    { 1, "invalid ocsp (string, array or function expected, got number)" } } },
   strict = { good = { true, false }, bad = { { "true", "invalid strict (boolean expected, got string)" },
     { 1, "invalid strict (boolean expected, got number)" } } },
   verifyname = { with = { verify = "peer", cafile = cert "rootA" }, good = { "localhost", "::1", false }, bad = {
