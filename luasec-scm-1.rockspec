@@ -53,6 +53,7 @@ build = {
         "src/ocsp.c",
         "src/ocsp_check.c",
         "src/options.c",
+        "src/readahead.c",
         "src/receive.c",
         "src/reload.c",
         "src/resolve.c",

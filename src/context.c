@@ -12,9 +12,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-/* Two whole records of TLS 1.2 or 1.3 and OpenSSL's alignment: less costs system calls, more has OpenSSL move what it has of
-   a third one to the front. */
-#define READ_AHEAD (2 * (5 + 8 + 16384 + 16) + 3)
 #define CONTEXT_KIB 32 /* what a context with a certificate costs OpenSSL, for the collector */
 
 static int ex_index = -1;
@@ -76,7 +73,6 @@ static void set_defaults(tls_context *ctx, const protocol *range)
   SSL_CTX_set_mode(ctx->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_session_cache_mode(ctx->ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_read_ahead(ctx->ctx, 1);
-  SSL_CTX_set_default_read_buffer_len(ctx->ctx, READ_AHEAD);
   SSL_CTX_set_cert_verify_callback(ctx->ctx, tls_verify_chain, NULL);
   /* Without this, name constraints would be applied to the subject's common name even where no name is checked. */
   X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

@@ -4,6 +4,8 @@
  */
 #include "stream.h"
 
+#include "readahead.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ void tls_receive_free(tls_connection *c)
   c->head = c->tail = 0;
 }
 
-/* A connection that waits for its peer holds no buffers: neither ours nor OpenSSL's. */
+/* A connection that waits for its peer holds no buffers: neither ours nor OpenSSL's nor the transport's. */
 static void release_idle(tls_connection *c)
 {
   if (c->ssl != NULL && c->head == c->tail) {
@@ -40,6 +42,7 @@ static void release_idle(tls_connection *c)
     c->buf = NULL;
     SSL_free_buffers(c->ssl);
     tls_memory_idle(c);
+    tls_readahead_release(c->ssl);
   }
 }
 
@@ -59,7 +62,7 @@ static enum tls_status read_wait(reader *r, void *p, size_t n, size_t *got)
     return TLS_FAILED;
   }
   if (c->readahead) {
-    SSL_set_read_ahead(c->ssl, 1);
+    tls_readahead_start(c->ssl);
     c->readahead = false;
   }
   do {
@@ -146,19 +149,17 @@ static enum tls_status too_long(reader *r)
 static enum tls_status receive_count(reader *r, size_t n)
 {
   const tls_connection *c = r->c;
-  if (r->s->len == 0 && n <= c->tail - c->head && n > 0) {
-    return leave_in_buffer(r, n, n);
-  }
-  if (n == 0) {
-    return fill(r);
-  }
-  while (r->s->len < n) {
-    enum tls_status status = gather(r, n - r->s->len);
-    if (status != TLS_DONE) {
-      return status;
+  enum tls_status status = TLS_DONE;
+  if (r->s->len == 0 && n < TLS_RECORD) {
+    status = fill(r);
+    if (status == TLS_DONE && n <= c->tail - c->head) {
+      return leave_in_buffer(r, n, n);
     }
   }
-  return TLS_DONE;
+  while (status == TLS_DONE && r->s->len < n) {
+    status = gather(r, n - r->s->len);
+  }
+  return status;
 }
 
 /* Appends up to `max` bytes of p[0..n) without carriage returns: LuaSocket drops every one of them in a line. *used is how

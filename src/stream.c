@@ -4,6 +4,8 @@
  */
 #include "stream.h"
 
+#include "readahead.h"
+
 static const char want_keys[2]; /* registry: the detail tables of "wantread" and "wantwrite" */
 
 void tls_stream_free(tls_connection *c)
@@ -63,7 +65,8 @@ enum tls_status tls_stream_enter(tls_connection *c, tls_call *call, lua_State *L
 /* Bytes read ahead count as something to read until a step has found that they are not yet a whole record. */
 static bool readable(const tls_connection *c)
 {
-  return SSL_pending(c->ssl) > 0 || (!c->starved && (SSL_has_pending(c->ssl) || tls_memory_readable(c)));
+  bool waiting = SSL_has_pending(c->ssl) || tls_readahead_pending(c->ssl) || tls_memory_readable(c);
+  return SSL_pending(c->ssl) > 0 || (!c->starved && waiting);
 }
 
 /* conn:dirty(): is there something to read that select on the descriptor would not tell of? LuaSocket's tcp:dirty. */

@@ -1,16 +1,29 @@
 /*
- * transport.c: where a connection's bytes come from and go to. A file descriptor is read and written by OpenSSL's own
- * socket BIO, so that kernel TLS stays possible. Waiting for a descriptor is in wait.c.
+ * transport.c: where a connection's bytes come from and go to. A file descriptor is read and written by the BIO of
+ * readahead.c; by OpenSSL's own where the kernel may be asked to do the TLS, which needs that one, and for an SSL that is
+ * luaossl's, which may outlive the connection. Waiting for a descriptor is in wait.c.
  */
-#include "tls.h"
+#include "readahead.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+static bool set_bio(SSL *ssl, int fd)
+{
+  if ((SSL_get_options(ssl) & SSL_OP_ENABLE_KTLS) != 0 || tls_contextof(ssl) == NULL) {
+    return SSL_set_fd(ssl, fd) == 1;
+  }
+  BIO *bio = tls_readahead_bio(fd);
+  if (bio != NULL) {
+    SSL_set_bio(ssl, bio, bio);
+  }
+  return bio != NULL;
+}
+
 bool tls_transport_attach(tls_connection *c, int fd)
 {
-  if (SSL_set_fd(c->ssl, fd) != 1) {
+  if (!set_bio(c->ssl, fd)) {
     return false;
   }
   c->fd = fd;

@@ -80,6 +80,90 @@ describe("read-ahead", function()
     end)
   end
 
+  -- Whole records of both versions, cut about the edges of records and of what is read at once (two records and a bit).
+  for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+    it("is right with full records cut about their edges, " .. version, function()
+      local blocks = {}
+      for k = 1, 5 do blocks[k] = (string.char(64 + k) .. ("%05d"):format(k)):rep(2731):sub(1, 16384) end
+      local all = table.concat(blocks)
+      local overhead = version == "tlsv1_2" and 29 or 22
+      local record = 16384 + overhead
+      for _, cut in ipairs { 1, 5, record - 1, record, record + 4, record + 5, record + 6, 2 * record, 2 * record + 4,
+        2 * record + 6, 3 * record - 1, 3 * record + 5, 3 * record + 6, 5 * record - 1 } do
+        local c, wire, cipher = prepared(blocks, { protocol = version, ciphers = "ECDHE+AESGCM" })
+        assert.equal(5 * record, #cipher)
+        assert.equal(cut, (wire:send(cipher:sub(1, cut))))
+        local before, calls, idle = loop(c, 1000)
+        assert.is_true(idle <= 2, ("cut at %d: %d of %d receives got nothing"):format(cut, idle, calls))
+        local part = table.remove(before)
+        if part and #part == 1000 then before[#before + 1], part = part, nil end
+        assert.equal(#cipher - cut, (wire:send(cipher:sub(cut + 1))))
+        assert.is_true(table.concat(before) .. S.receive(c, #all - 1000 * #before, part) == all)
+        assert.is_false(c:dirty())
+        c:close()
+        wire:close()
+      end
+    end)
+  end
+
+  it("gives what was read before the end, and then the end", function()
+    local ends = { notify = { "closed", "closed" }, fin = { "unexpected eof while reading", "truncated" },
+      rst = { "closed", "system" } }
+    for _, ending in ipairs { "notify", "fin", "rst" } do
+      local c, s = S.connected()
+      for _, message in ipairs(messages) do assert(s:send(message)) end
+      assert.equal("one", (S.receive(c, "*l")))
+      if ending == "notify" then
+        s:close()
+      elseif ending == "fin" then
+        S.raw(s, function(sock) sock:shutdown("send") end)
+      else
+        S.reset(s)
+      end
+      for _, line in ipairs { "two", "three", "four" } do assert.equal(line, (S.receive(c, "*l"))) end
+      local _, err, _, detail = S.receive(c, "*l")
+      assert.same(ends[ending], { err, detail.kind })
+      assert.is_false(c:dirty())
+      c:close()
+      s:close()
+    end
+  end)
+
+  it("is OpenSSL's business where the kernel may be asked to do the TLS", function()
+    local c, s = S.connected(S.client { options = { "enable_ktls" }, readahead = true }, S.server())
+    for _, message in ipairs(messages) do assert(s:send(message)) end
+    for _, line in ipairs { "one", "two", "three", "four" } do assert.equal(line, (S.receive(c, "*l"))) end
+    assert.is_false(c:dirty())
+    assert.equal("reply", S.transfer(c, s, "reply"))
+    c:close()
+    s:close()
+  end)
+
+  -- A process of its own, whose memory no other spec has stirred.
+  it("costs connections that wait for their peer no memory", function()
+    local out = S.fresh([[
+      local S = require "support"
+      local client, server = S.ssl.newcontext(S.client()), S.ssl.newcontext(S.server())
+      local kept = {}
+      local function add(n)
+        for _ = 1, n do
+          local c, s = S.connected(client, server)
+          assert(s:send("line\n"))
+          assert(S.receive(c, "*l") == "line")
+          assert(select(2, c:receive("*l")) == "wantread" and select(2, s:receive("*l")) == "wantread")
+          kept[#kept + 1] = { c, s }
+        end
+        S.collect()
+      end
+      add(50)
+      local before = S.rss()
+      if not before then return io.write("0") end
+      add(150)
+      io.write(math.floor((S.rss() - before) / 300))
+    ]])
+    assert.is_true(tonumber(out) < 32, out .. " KiB for each connection")
+  end)
+
   it("takes several records at once, and says that it has them", function()
     local c, wire, cipher = prepared(messages)
     wire:send(cipher)

@@ -71,6 +71,16 @@ describe("a descriptor", function()
       assert.equal("false sentence", out)
     end
   end)
+
+  it("that is no socket is written and read all the same", function()
+    local out = support.fresh([[
+      local core, ssl, support = require "ssl.core", require "ssl", require "support"
+      local conn = assert(core.create(assert(ssl.newcontext(support.client()))))
+      core.setfd(conn, 3)
+      io.write(tostring(select(2, conn:dohandshake())))
+    ]], "exec 3<>/dev/null;")
+    assert.equal("unexpected eof while reading", out)
+  end)
 end)
 
 describe("a peer that has gone", function()

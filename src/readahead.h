@@ -1,0 +1,16 @@
+/*
+ * readahead.h: reading a socket ahead of what OpenSSL asks for, whichever BIO the connection has.
+ */
+#ifndef TLS_READAHEAD_H
+#define TLS_READAHEAD_H
+
+#include "tls.h"
+
+/* A BIO that reads and writes a socket, which it does not close: OpenSSL's socket BIO, but that it can read ahead and that
+   writing to a peer that has gone sends no signal. NULL when memory is short. */
+BIO *tls_readahead_bio(int fd);
+void tls_readahead_start(SSL *ssl);         /* from now on; OpenSSL's own way of it on its socket BIO, none of memory */
+bool tls_readahead_pending(const SSL *ssl); /* are there bytes read ahead that OpenSSL has not asked for yet? */
+void tls_readahead_release(SSL *ssl);       /* frees the buffer when it is empty; the next read makes a new one */
+
+#endif
