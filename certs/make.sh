@@ -40,6 +40,7 @@
 #   bigserial               serial number of 20 bytes
 #   selfsigned              signed by itself, DNS:localhost, DNS:self.test
 #   revoked                 listed in crlA.pem
+#   muststaple              demands an OCSP response (RFC 7633)
 #   ocspA                   signs OCSP answers for rootA
 #   crlA.pem                rootA's revocation list, with revoked; crlA-empty.pem without
 #   rootA-crl.pem           rootA + crlA.pem; rootA-crl-empty.pem likewise
@@ -328,6 +329,10 @@ mv "$dir/rootA-empty.pem" "$dir/rootA-crl-empty.pem"
 ssl ca -config "$dir/ca/rootA.conf" -revoke "$dir/revoked.pem" -crl_reason keyCompromise
 crl crlA
 mv "$dir/rootA-crlA.pem" "$dir/rootA-crl.pem"
+# shellcheck disable=SC2086
+key muststaple $ec256
+printf '%s\nsubjectAltName = %s\ntlsfeature = status_request\n' "$server" "$local_names" |
+  sign rootA muststaple "$org/CN=muststaple"
 # shellcheck disable=SC2086
 key ocspA $ec256
 sign rootA ocspA "$org/CN=ocspA" <<'END'

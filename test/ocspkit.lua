@@ -3,6 +3,8 @@
 
 local ssl = require "ssl"
 local der = require "der"
+local process = require "process"
+local socket = require "socket"
 local S = require "support"
 
 local M = {}
@@ -112,6 +114,53 @@ function M.craft(t)
   for i, name in ipairs(t.certs or {}) do certs[i] = M.certificate(name):der() end
   return M.envelope(0, der.seq(data, der.seq(der.oid "1.2.840.10045.4.3.2"), der.tlv(0x03, "\0" .. signature),
     certs[1] and der.tlv(0xa0, der.seq(table.concat(certs))) or ""))
+end
+
+-- ---- servers that staple whatever they are told to
+
+--- Starts `openssl s_server`; `response` in DER, nil for none; `more`: arguments. Returns the program, and its port.
+function M.openssl(name, response, ...)
+  local command = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", S.cert(name), "-cert_chain", S.cert(name),
+    "-key", S.cert((name:gsub("%-leaf$", "")) .. "key"), "-www", ... }
+  local file = response and S.tmpfile(response)
+  if file then
+    command[#command + 1] = "-status_file"
+    command[#command + 1] = file
+  end
+  local program = process.start(command)
+  local port = program:expect("^ACCEPT [%d.]+:(%d+)$")
+  return program, tonumber(port), file
+end
+
+--- A port that was free a moment ago.
+function M.freeport()
+  local probe = assert(socket.bind("127.0.0.1", 0))
+  local _, port = probe:getsockname()
+  probe:close()
+  return tonumber(port)
+end
+
+--- Starts gnutls-serv, which staples any bytes.
+function M.gnutls(name, response)
+  local port, file = M.freeport(), S.tmpfile(response)
+  local program = process.start { "gnutls-serv", "--x509certfile", S.cert(name), "--x509keyfile", S.cert(name .. "key"),
+    "--ocsp-response", file, "--ignore-ocsp-response-errors", "-p", port }
+  program:expect("listening on IPv4")
+  return program, port, file
+end
+
+--- Ends what openssl or gnutls began.
+function M.stop(program, file)
+  program:kill()
+  if file then os.remove(file) end
+end
+
+--- Connects to a port and shakes hands: the connection, and what dohandshake answered.
+function M.connect(port, cfg)
+  local sock = assert(socket.connect("127.0.0.1", port))
+  local conn = assert(ssl.wrap(sock, cfg))
+  conn:settimeout(20)
+  return conn, conn:dohandshake()
 end
 
 return M
