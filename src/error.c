@@ -136,7 +136,10 @@ void tls_error_queue(tls_error *e, enum tls_kind kind)
     return;
   }
   e->text = ERR_reason_error_string(e->code);
-  if (e->text == NULL) {
+  if (e->text == NULL && tls_alert(e) >= 0) {
+    snprintf(e->buf, sizeof e->buf, "the peer sent alert number %d", tls_alert(e));
+    e->text = e->buf;
+  } else if (e->text == NULL) {
     snprintf(e->buf, sizeof e->buf, "OpenSSL error %08lX", e->code);
     e->text = e->buf;
   }
@@ -246,8 +249,8 @@ static void set_stack(lua_State *L, const tls_error *e)
 
 static void set_hint(lua_State *L, const tls_error *e)
 {
-  if (e->names[0] != '\0') {
-    lua_pushfstring(L, "the certificate is for %s", e->names);
+  if (e->names[0] != '\0' && e->host != NULL) {
+    lua_pushfstring(L, "expected %s, the certificate is for %s", e->host, e->names);
     lua_setfield(L, -2, "hint");
   } else {
     set_string(L, "hint", e->hint != NULL ? e->hint : tls_hint(e));
@@ -265,7 +268,8 @@ void tls_error_detail(lua_State *L, const tls_error *e)
     set_string(L, "reason", e->text);
   }
   if (e->code != 0 && !ERR_SYSTEM_ERROR(e->code)) {
-    set_number(L, "code", e->code);
+    set_number(L, "code", tls_alert(e) >= 0 ? (unsigned long)tls_alert(e) : e->code);
+    set_string(L, "alert", tls_alert_name(e));
     set_string(L, "lib", ERR_lib_error_string(e->code));
   } else if (e->sys != 0) {
     set_number(L, "code", (unsigned long)e->sys);
@@ -278,6 +282,7 @@ void tls_error_detail(lua_State *L, const tls_error *e)
   }
   set_string(L, "file", e->file);
   set_string(L, "host", e->host);
+  set_string(L, "names", e->names);
   set_hint(L, e);
   if (e->nstack > 0) {
     set_stack(L, e);

@@ -108,6 +108,19 @@ static void push_more(lua_State *L, const SSL *ssl)
   lua_setfield(L, -2, "resumed");
 }
 
+/* The connection at argument 1 once its handshake is over, well or not; NULL before that, and when it is closed. */
+static const tls_connection *shaken(lua_State *L)
+{
+  const tls_connection *c = tls_checkconnection(L, 1);
+  return c->ssl != NULL && (c->state == TLS_STATE_CONNECTED || c->failed) ? c : NULL;
+}
+
+/* A handshake that failed may have got as far as a cipher, but not be in use; what is offered for resumption is not it. */
+static const SSL_CIPHER *agreed_cipher(const tls_connection *c)
+{
+  return c->state == TLS_STATE_CONNECTED ? SSL_get_current_cipher(c->ssl) : SSL_get_pending_cipher(c->ssl);
+}
+
 static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
 {
   char line[256];
@@ -135,16 +148,22 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
 
 /* conn:info([field]): table of what was negotiated, or one field of it: cipher, protocol, key, authentication, encryption,
    mac, bits, algbits, export, compression; group, sigalg, peersigalg, alpn, servername, resumed, ktls ("send", "receive" or
-   "both" where the kernel does the encryption). nil, "closed" when not connected. SSL_get_current_cipher(3). */
+   "both" where the kernel does the encryption). After a failed handshake: what it got to. nil, "closed" before the
+   handshake and when closed. SSL_get_current_cipher(3), SSL_get_pending_cipher(3). */
 static int info(lua_State *L)
 {
-  const SSL *ssl = tls_connected(L);
-  const SSL_CIPHER *cipher = ssl != NULL ? SSL_get_current_cipher(ssl) : NULL;
-  if (cipher == NULL) {
+  const tls_connection *c = shaken(L);
+  const SSL_CIPHER *cipher = c != NULL ? agreed_cipher(c) : NULL;
+  if (c == NULL || (cipher == NULL && !c->failed)) {
     return tls_fail_closed(L);
   }
   lua_settop(L, 2);
-  push_info(L, ssl, cipher);
+  if (cipher != NULL) {
+    push_info(L, c->ssl, cipher);
+  } else {
+    lua_newtable(L);
+    set_name(L, "servername", SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name));
+  }
   if (lua_toboolean(L, 2)) {
     lua_pushvalue(L, 2);
     lua_rawget(L, -2);
@@ -237,15 +256,21 @@ typedef struct chain {
   int skip; /* members of rest that are the leaf */
 } chain;
 
-static chain peer_chain(SSL *ssl)
+static chain peer_chain(const tls_connection *conn)
 {
+  SSL *ssl = conn->ssl;
+  STACK_OF(X509) *refused = conn->failed ? tls_verify_refused(conn) : NULL;
+  if (refused != NULL) {
+    return (chain){sk_X509_value(refused, 0), refused, 1};
+  }
   /* A client's stack has the leaf in it, a server's has not. */
   chain c = {SSL_get0_peer_certificate(ssl), SSL_get_peer_cert_chain(ssl), SSL_is_server(ssl) ? 0 : 1};
   return c;
 }
 
-static chain local_chain(SSL *ssl)
+static chain local_chain(const tls_connection *conn)
 {
+  SSL *ssl = conn->ssl;
   chain c = {SSL_get_certificate(ssl), NULL, 0};
   if (c.leaf != NULL) {
     SSL_get0_chain_certs(ssl, &c.rest);
@@ -272,10 +297,10 @@ static void push_borrowed(lua_State *L, X509 *cert)
   tls_pushcertificate(L, cert);
 }
 
-static int push_certificate(lua_State *L, chain (*get)(SSL *))
+static int push_certificate(lua_State *L, chain (*get)(const tls_connection *))
 {
-  SSL *ssl = tls_connected(L);
-  if (ssl == NULL) {
+  const tls_connection *conn = shaken(L);
+  if (conn == NULL) {
     return tls_fail_closed(L);
   }
   lua_Integer n = luaL_optinteger(L, 2, 1);
@@ -284,7 +309,7 @@ static int push_certificate(lua_State *L, chain (*get)(SSL *))
     lua_pushliteral(L, "invalid certificate index");
     return 2;
   }
-  chain c = get(ssl);
+  chain c = get(conn);
   X509 *cert = n <= INT_MAX - 2 ? chain_at(&c, (int)n) : NULL;
   if (cert == NULL) {
     lua_pushnil(L);
@@ -294,14 +319,14 @@ static int push_certificate(lua_State *L, chain (*get)(SSL *))
   return 1;
 }
 
-static int push_chain(lua_State *L, chain (*get)(SSL *))
+static int push_chain(lua_State *L, chain (*get)(const tls_connection *))
 {
-  SSL *ssl = tls_connected(L);
+  const tls_connection *conn = shaken(L);
   X509 *cert;
-  if (ssl == NULL) {
+  if (conn == NULL) {
     return tls_fail_closed(L);
   }
-  chain c = get(ssl);
+  chain c = get(conn);
   lua_newtable(L);
   for (int i = 1; c.leaf != NULL && (cert = chain_at(&c, i)) != NULL; i++) {
     push_borrowed(L, cert);
@@ -310,7 +335,8 @@ static int push_chain(lua_State *L, chain (*get)(SSL *))
   return 1;
 }
 
-/* conn:getpeercertificate([n]): the n-th certificate that the peer sent, its own is 1; nil past the end.
+/* conn:getpeercertificate([n]): the n-th certificate that the peer sent, its own is 1; nil past the end. After a failed
+   handshake too: what is wrong with it may be the reason.
    SSL_get0_peer_certificate(3). */
 static int getpeercertificate(lua_State *L)
 {

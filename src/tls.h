@@ -144,7 +144,9 @@ int tls_fail_nil(lua_State *L, int n); /* makes nil of the false among the n val
 
 /* ---- hint.c -------------------------------------------------------------------------------------------------------*/
 
-const char *tls_hint(const tls_error *e); /* what to do about it, NULL when there is nothing to say */
+const char *tls_hint(const tls_error *e);       /* what to do about it, NULL when there is nothing to say */
+int tls_alert(const tls_error *e);              /* number of the alert that the peer sent, -1 for other failures */
+const char *tls_alert_name(const tls_error *e); /* "unknown_ca"; NULL for other failures */
 
 /* ---- callback.c: the barrier between OpenSSL and Lua functions ----------------------------------------------------*/
 
@@ -325,6 +327,7 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg); /* cert_verify_callback 
 void tls_verify_free(tls_connection *c);
 void tls_verify_note(tls_connection *c, int error); /* logs an error of the peer's own certificate, X509_V_ERR_* */
 void tls_verify_error(const tls_connection *c, tls_error *e); /* adds depth, subject and code of the refusal */
+STACK_OF(X509) *tls_verify_refused(const tls_connection *c);  /* the chain that was refused, leaf first; NULL if none was */
 extern const luaL_Reg tls_verify_methods[];
 
 /* ---- x509_check.c: host names as all checks read them --------------------------------------------------------------*/

@@ -253,6 +253,7 @@ static int isip(lua_State *L)
   size_t n;
   unsigned char ip[16];
   const char *text = luaL_checklstring(L, 1, &n);
+  tls_error_clear();
   lua_pushboolean(L, strlen(text) == n && tls_ip(text, ip) > 0);
   return 1;
 }

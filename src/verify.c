@@ -22,6 +22,7 @@ typedef struct tls_verify_log {
   } entry[LOG_MAX];
   char subject[256]; /* of the first certificate refused */
   char names[192];   /* those that the peer's certificate is for, when it was refused for its names */
+  STACK_OF(X509) *chain; /* what the peer sent, when it was refused: OpenSSL forgets it */
 } tls_verify_log;
 
 /* A hostile certificate can have anything in its names, and 10,000 of them: what is shown is printable, and short. */
@@ -104,10 +105,10 @@ static int on_error(int ok, X509_STORE_CTX *store)
 /* A fresh log for this verification; the handshake goes on without one when memory is short. */
 static void start_log(tls_connection *c, bool table)
 {
-  if (c->log == NULL) {
-    c->log = malloc(sizeof *c->log);
-  }
+  tls_verify_free(c);
+  c->log = malloc(sizeof *c->log);
   if (c->log != NULL) {
+    c->log->chain = NULL;
     c->log->table = table;
     c->log->n = 0;
     c->log->subject[0] = c->log->names[0] = '\0';
@@ -139,6 +140,9 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
   if (c != NULL && c->log != NULL && c->log->n == 0) {
     tls_verify_free(c);
   }
+  if (c != NULL && c->log != NULL && ok <= 0 && X509_STORE_CTX_get0_untrusted(store) != NULL) {
+    c->log->chain = X509_chain_up_ref(X509_STORE_CTX_get0_untrusted(store));
+  }
   return ok;
 }
 
@@ -155,8 +159,16 @@ void tls_verify_note(tls_connection *c, int error)
   }
 }
 
+STACK_OF(X509) *tls_verify_refused(const tls_connection *c)
+{
+  return c->log != NULL ? c->log->chain : NULL;
+}
+
 void tls_verify_free(tls_connection *c)
 {
+  if (c->log != NULL) {
+    sk_X509_pop_free(c->log->chain, X509_free);
+  }
   free(c->log);
   c->log = NULL;
 }
@@ -170,13 +182,12 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
   e->depth = c->log->entry[0].depth;
   memcpy(e->subject, c->log->subject, sizeof e->subject);
   memcpy(e->names, c->log->names, sizeof e->names);
-  if (c->ssl != NULL && e->verify == X509_V_ERR_HOSTNAME_MISMATCH) {
-    e->host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0);
-  } else if (c->ssl != NULL && e->verify == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+  e->host = c->ssl != NULL ? X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0) : NULL;
+  if (c->ssl != NULL && e->host == NULL) {
     char *ip = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl));
     snprintf(e->buf, sizeof e->buf, "%s", ip != NULL ? ip : "");
     OPENSSL_free(ip);
-    e->host = e->buf; /* OpenSSL's reason, the text, is not in buf */
+    e->host = *e->buf != '\0' ? e->buf : NULL; /* OpenSSL's reason, the text, is not in buf */
   }
 }
 

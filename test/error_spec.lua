@@ -248,7 +248,8 @@ describe("errors", function()
 
   describe("details", function()
     local fields = { kind = "string", code = "number", lib = "string", reason = "string", depth = "number",
-      subject = "string", host = "string", file = "string", hint = "string", stack = "table" }
+      subject = "string", host = "string", names = "string", alert = "string", file = "string", hint = "string",
+      stack = "table" }
     local kinds = { verify = 1, alert = 1, protocol = 1, system = 1, closed = 1, truncated = 1, timeout = 1, want = 1,
       config = 1, callback = 1 }
 

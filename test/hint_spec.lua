@@ -19,13 +19,14 @@ describe("detail.hint", function()
       local detail = details { servername = host }
       assert.equal("verify", detail.kind)
       assert.equal(host, (detail.host:lower():gsub("^fe80:0:0:0:0:0:0:1$", "fe80::1")))
-      assert.equal("the certificate is for localhost, server.test, 127.0.0.1, ::1", detail.hint)
+      assert.equal("localhost, server.test, 127.0.0.1, ::1", detail.names)
+      assert.equal(("expected %s, the certificate is for %s"):format(detail.host, detail.names), detail.hint)
     end
   end)
 
   it("stays short when a certificate has very many names, and plain when they are hostile", function()
     local detail = details({ servername = "example.org" }, certificate "manysan")
-    assert.matches("^the certificate is for %S+, .*, %.%.%.$", detail.hint)
+    assert.matches("^expected example.org, the certificate is for %S+, .*, %.%.%.$", detail.hint)
     assert.is_true(#detail.hint < 250)
     detail = details({ servername = "example.org" }, certificate "nul")
     assert.is_nil(detail.hint:find("[%z\1-\31\127-\255]"))

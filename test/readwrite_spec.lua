@@ -112,7 +112,7 @@ describe("conn:write", function()
   end)
 
   it("answers wantwrite with the index so far when the socket is full", function()
-    local c = S.connected()
+    local c, s = S.connected()
     local data, last = ("x"):rep(65536), 0
     local ok, message, index, detail
     S.poll(function()
@@ -123,6 +123,7 @@ describe("conn:write", function()
     assert.equal("wantwrite", message)
     assert.equal(0, index)
     assert.equal("want", detail.kind)
+    s:close()
   end)
 
   it("fails on what is no connection", function()
