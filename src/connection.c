@@ -89,6 +89,9 @@ static enum tls_status outcome(tls_connection *c, int ret, int sys, tls_error *e
   }
   if (status == TLS_FAILED && (e->kind != TLS_KIND_CLOSED)) {
     c->broken = true;
+    if (e->kind == TLS_KIND_ALERT || e->kind == TLS_KIND_PROTOCOL) {
+      tls_sessions_spoil(c);
+    }
   }
   return status;
 }
@@ -179,6 +182,8 @@ static SSL *make_ssl(lua_State *L, bool *server)
 static void prepare(lua_State *L, tls_connection *c)
 {
   SSL_set_ex_data(c->ssl, ex_index, c);
+  c->sessions = tls_sessionsof(SSL_get_SSL_CTX(c->ssl));
+  c->offered = false;
   /* Not during the handshake: event loops that wait for the socket afterwards would not know of data that came along with
      its last message. The first read switches it on. */
   c->readahead = SSL_get_read_ahead(c->ssl);

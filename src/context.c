@@ -156,14 +156,13 @@ static int setmode(lua_State *L)
   const char *name = tls_checkname(L, 2);
   if (strcmp(name, "client") == 0) {
     ctx->mode = TLS_MODE_CLIENT;
-    tls_session_watch(ctx->ctx);
   } else if (strcmp(name, "server") == 0) {
     ctx->mode = TLS_MODE_SERVER;
     tls_callback_sni(ctx->ctx);
   } else {
     return tls_refuse(L, "invalid mode (%s)", name);
   }
-  return tls_answer(L, 1, NULL);
+  return tls_answer(L, tls_sessions_attach(ctx->ctx, ctx->mode == TLS_MODE_SERVER), "error setting mode");
 }
 
 /* setdepth(ctx, n): most intermediate certificates in a chain. SSL_CTX_set_verify_depth(3). */
@@ -429,13 +428,18 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
   CRYPTO_THREAD_run_once(&ex_once, make_index);
   tls_callback_open(L);
   tls_ocsp_open();
-  tls_newtype(L, &tls_context_type, methods, meta);
+  if (tls_newtype(L, &tls_context_type, methods, meta)) {
+    tls_addmethods(L, tls_sessions_methods);
+    tls_addmethods(L, tls_tickets_methods);
+  }
   tls_addmethods(L, tls_ocsp_context_methods);
   lua_newtable(L);
   tls_setfuncs(L, functions, 0);
   tls_setfuncs(L, tls_algorithms_functions, 0);
   tls_setfuncs(L, tls_credentials_functions, 0);
   tls_setfuncs(L, tls_trust_functions, 0);
+  tls_setfuncs(L, tls_sessions_functions, 0);
+  tls_setfuncs(L, tls_sessionstore_functions, 0);
   tls_setfuncs(L, tls_reload_functions, 0);
   return 1;
 }

@@ -35,9 +35,13 @@ static enum tls_status run_handshake(tls_connection *c, tls_error *e)
   if (tls_interrupted(c, e)) {
     return TLS_FAILED;
   }
+  tls_sessions_begin(c);
   do {
     status = tls_step_handshake(c, e);
   } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &deadline));
+  if (status == TLS_DONE || status == TLS_FAILED) {
+    tls_sessions_end(c, status == TLS_DONE);
+  }
   return status == TLS_DONE && lacks_protocol(c, e) ? TLS_FAILED : status;
 }
 

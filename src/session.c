@@ -1,11 +1,10 @@
 /*
  * session.c: TLS sessions as Lua objects: taken from a client's connection, given to a later one, carried as a string from
- * process to process. Sessions on servers need nothing from here: their tickets hold them.
+ * process to process. What contexts keep by themselves is in sessions.c.
  */
-#include "tls.h"
+#include "session.h"
 
 #include <limits.h>
-#include <string.h>
 #include <time.h>
 
 #include <openssl/pem.h>
@@ -89,14 +88,20 @@ static session *push_session(lua_State *L)
   return tls_newobject(L, &session_type, sizeof(session));
 }
 
-static SSL_SESSION *parse(const char *text, size_t n)
+SSL_SESSION *tls_session_parse(const unsigned char *data, size_t n)
 {
-  const unsigned char *p = (const unsigned char *)text;
+  const unsigned char *p = data;
   SSL_SESSION *s = n <= LONG_MAX ? d2i_SSL_SESSION(NULL, &p, (long)n) : NULL;
-  if (s != NULL && p != (const unsigned char *)text + n) {
+  if (s != NULL && p != data + n) {
     SSL_SESSION_free(s);
     s = NULL;
   }
+  return s;
+}
+
+static SSL_SESSION *parse_text(const char *text, size_t n)
+{
+  SSL_SESSION *s = tls_session_parse((const unsigned char *)text, n);
   if (s == NULL && n <= INT_MAX) {
     tls_error_clear();
     BIO *bio = BIO_new_mem_buf(text, (int)n);
@@ -114,7 +119,7 @@ int tls_session_load(lua_State *L)
   const char *text = luaL_checklstring(L, 1, &n);
   session *s = push_session(L);
   tls_error_clear();
-  s->p = parse(text, n);
+  s->p = parse_text(text, n);
   if (s->p == NULL) {
     return tls_fail_nil(L, tls_fail_queue(L, "error loading session", NULL));
   }
@@ -124,39 +129,22 @@ int tls_session_load(lua_State *L)
 
 /* ---- connections ---- */
 
-/* The newest session is kept: TLS 1.3 servers send theirs after the handshake, mostly several. Runs no Lua. */
-static int on_session(SSL *ssl, SSL_SESSION *fresh)
-{
-  tls_connection *c = tls_connectionof(ssl);
-  if (c == NULL || c->server) {
-    return 0;
-  }
-  SSL_SESSION_free(c->session);
-  c->session = fresh;
-  return 1; /* the reference is ours now */
-}
-
-void tls_session_watch(SSL_CTX *ctx)
-{
-  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-  SSL_CTX_sess_set_new_cb(ctx, on_session);
-}
-
 void tls_session_free(tls_connection *c)
 {
   SSL_SESSION_free(c->session);
   c->session = NULL;
 }
 
-/* A reference to what can be resumed later, NULL if nothing can. A resumed connection of TLS 1.2 may go without a new
-   session, and its own then serves again; TLS 1.3 has one use for each. */
+/* A copy of what can be resumed later, NULL if nothing can. A resumed connection of TLS 1.2 may go without a new session, and
+   its own then serves again; TLS 1.3 has one use for each. OpenSSL spoils the connection's own when that ends without
+   close_notify, as many do. */
 static SSL_SESSION *resumable(const tls_connection *c)
 {
   SSL_SESSION *s = c->session;
   if (s == NULL && SSL_version(c->ssl) < TLS1_3_VERSION) {
     s = SSL_get_session(c->ssl);
   }
-  return s != NULL && SSL_SESSION_is_resumable(s) == 1 && SSL_SESSION_up_ref(s) == 1 ? s : NULL;
+  return s != NULL && SSL_SESSION_is_resumable(s) == 1 ? SSL_SESSION_dup(s) : NULL;
 }
 
 /* conn:getsession(): a client's session to resume later, nil when the server has sent none yet: with TLS 1.3 it comes with the
@@ -169,20 +157,11 @@ static int getsession(lua_State *L)
   }
   session *s = push_session(L);
   s->p = c->server ? NULL : resumable(c);
+  tls_error_clear();
   if (s->p == NULL) {
     lua_pushnil(L);
   }
   return 1;
-}
-
-/* Was the session's peer verified as this connection would verify it? OpenSSL finds out in the middle of the handshake and
-   then ends it. */
-static bool verified_alike(const SSL *ssl, const SSL_SESSION *s)
-{
-  const tls_context *ctx = tls_contextof(ssl);
-  unsigned int n = 0;
-  const unsigned char *id = SSL_SESSION_get0_id_context(s, &n);
-  return ctx != NULL && n == ctx->nsessionid && memcmp(id, ctx->sessionid, n) == 0;
 }
 
 /* conn:setsession(session): tries to resume it in the handshake to come, which is a full one if the server refuses. true;
@@ -196,7 +175,7 @@ static int setsession(lua_State *L)
     return tls_fail_nil(L, tls_refuse(L, "a session can only be set on a client before its handshake"));
   }
   tls_error_clear();
-  if (!verified_alike(c->ssl, s->p)) {
+  if (!tls_session_fits(c->ssl, s->p)) {
     return tls_fail_nil(L, tls_refuse(L, "the session is of a context that verifies in another way"));
   }
   if (SSL_set_session(c->ssl, s->p) != 1) {

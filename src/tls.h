@@ -39,6 +39,7 @@ enum tls_slot {
   TLS_SLOT_DHPARAM,    /* function(is_export, bits) -> PEM */
   TLS_SLOT_PASSWORD,   /* function() -> password, while a key is loaded */
   TLS_SLOT_SERVERNAME, /* name that client connections send as SNI */
+  TLS_SLOT_STORE,      /* table of functions that keep a server's sessions */
   TLS_SLOT_OCSP,       /* function(conn, certificate) -> DER */
   /* of a connection */
   TLS_SLOT_CONTEXT,    /* the context given at its creation */
@@ -217,6 +218,7 @@ typedef struct tls_context {
   size_t maxreceive;           /* of its connections */
   bool alpnstrict;             /* no protocol in common ends the handshake */
   bool trusting;               /* a CA was loaded */
+  bool dane;                   /* its connections may verify by TLSA records */
   bool ownstore;               /* its store has what no file has: CA data, revocation lists */
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
@@ -242,6 +244,7 @@ typedef struct tls_connection {
   bool snistrict;
   bool readahead;       /* to be switched on by the first read */
   unsigned char ocsp;   /* what the peer's OCSP response was worth: enum tls_ocsp_verdict */
+  bool offered;         /* the client of a server had a session to resume */
   bool starved;         /* the last step could not go on for want of bytes from the peer */
   int fd;               /* -1: none */
   double block, total;  /* timeouts in seconds, negative: none */
@@ -255,6 +258,7 @@ typedef struct tls_connection {
   double created, received, sent;
   struct tls_verify_log *log;
   SSL_SESSION *session; /* a client's newest, to resume later */
+  struct tls_sessions *sessions; /* of the SSL_CTX it was made from, NULL for a foreign one */
   struct tls_memory *memory; /* of an engine; NULL when there is a descriptor */
 } tls_connection;
 
@@ -325,6 +329,7 @@ int tls_resolve(lua_State *L); /* ssl.core.resolve */
 
 int tls_verify_chain(X509_STORE_CTX *store, void *arg); /* cert_verify_callback of every context */
 void tls_verify_free(tls_connection *c);
+void tls_verify_keep(const tls_connection *c, SSL_SESSION *s); /* the log goes with the session */
 void tls_verify_note(tls_connection *c, int error); /* logs an error of the peer's own certificate, X509_V_ERR_* */
 void tls_verify_error(const tls_connection *c, tls_error *e); /* adds depth, subject and code of the refusal */
 STACK_OF(X509) *tls_verify_refused(const tls_connection *c);  /* the chain that was refused, leaf first; NULL if none was */
@@ -341,12 +346,20 @@ extern const luaL_Reg tls_inspect_methods[];
 int tls_inspect_compression(lua_State *L); /* ssl.core.compression */
 int tls_inspect_cipher(lua_State *L);      /* ssl.core.info */
 
-/* ---- session.c ----------------------------------------------------------------------------------------------------*/
+/* ---- session.c, sessions.c, tickets.c, sessionstore.c; session.h has what they share ------------------------------*/
 
-int tls_session_load(lua_State *L);   /* ssl.core.loadsession */
-void tls_session_watch(SSL_CTX *ctx); /* lets a client's connections keep their sessions */
+int tls_session_load(lua_State *L); /* ssl.core.loadsession */
+bool tls_sessions_attach(SSL_CTX *ctx, bool server); /* once its mode is known; false when memory is short */
+struct tls_sessions *tls_sessionsof(const SSL_CTX *ctx);
+void tls_sessions_begin(tls_connection *c);           /* before each step of the handshake */
+void tls_sessions_end(tls_connection *c, bool done);  /* after the last */
+void tls_sessions_spoil(const tls_connection *c);     /* TLS failed: its peer's sessions are not to be resumed */
 void tls_session_free(tls_connection *c);
-extern const luaL_Reg tls_session_methods[];
+extern const luaL_Reg tls_session_methods[];   /* of connections */
+extern const luaL_Reg tls_sessions_functions[]; /* of ssl.context */
+extern const luaL_Reg tls_sessionstore_functions[];
+extern const luaL_Reg tls_sessions_methods[];  /* of contexts */
+extern const luaL_Reg tls_tickets_methods[];
 
 /* ---- ocsp.c -------------------------------------------------------------------------------------------------------*/
 
@@ -366,6 +379,9 @@ extern const luaL_Reg tls_binding_methods[];
    frees the reference and raises. */
 void tls_pushcertificate(lua_State *L, X509 *cert);
 int luaopen_ssl_x509(lua_State *L); /* makes the type of certificates, which tls_pushcertificate needs */
+
+/* Makes a setting part of what sessions are verified under; kind: a letter for each. */
+void tls_trust_remember(tls_context *ctx, char kind, const void *value, size_t size);
 
 /* ---- algorithms.c, credentials.c, trust.c: functions of ssl.context -------------------------------------------------------------*/
 

@@ -9,7 +9,7 @@
 #include <openssl/evp.h>
 
 /* Folds a trust setting into the digest that becomes part of the session id context. */
-static void remember(tls_context *ctx, char kind, const void *value, size_t size)
+void tls_trust_remember(tls_context *ctx, char kind, const void *value, size_t size)
 {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int n = 0;
@@ -88,10 +88,10 @@ static int locations(lua_State *L)
   }
   ctx->trusting = true;
   if (file != NULL) {
-    remember(ctx, 'f', file, strlen(file));
+    tls_trust_remember(ctx, 'f', file, strlen(file));
   }
   if (dir != NULL) {
-    remember(ctx, 'd', dir, strlen(dir));
+    tls_trust_remember(ctx, 'd', dir, strlen(dir));
   }
   tls_error_clear();
   lua_pushboolean(L, 1);
@@ -123,7 +123,7 @@ static bool add_certificates(tls_context *ctx, STACK_OF(X509) *list)
     if (X509_STORE_add_cert(store, cert) != 1 || X509_digest(cert, EVP_sha256(), digest, &n) != 1) {
       return false;
     }
-    remember(ctx, 'c', digest, n);
+    tls_trust_remember(ctx, 'c', digest, n);
   }
   return true;
 }
@@ -161,7 +161,7 @@ static bool add_crls(tls_context *ctx, STACK_OF(X509_CRL) *list)
     if (X509_STORE_add_crl(store, crl) != 1 || X509_CRL_digest(crl, EVP_sha256(), digest, &n) != 1) {
       return false;
     }
-    remember(ctx, 'r', digest, n);
+    tls_trust_remember(ctx, 'r', digest, n);
   }
   return true;
 }
@@ -222,7 +222,7 @@ static int setverifyname(lua_State *L)
   if (set_name(param, name, n) != 1) {
     return tls_fail_queue(L, "error setting host name", NULL);
   }
-  remember(ctx, 'n', name, n);
+  tls_trust_remember(ctx, 'n', name, n);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -239,6 +239,7 @@ static int setdane(lua_State *L)
   }
   tls_error_clear();
   int ok = SSL_CTX_dane_enable(ctx->ctx) > 0;
+  ctx->dane = ok;
   if (ok && n >= 2) {
     SSL_CTX_dane_set_flags(ctx->ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
   }

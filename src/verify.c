@@ -191,6 +191,52 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
   }
 }
 
+/* ---- the log of a session ---- */
+
+static int session_index = -1;
+static CRYPTO_ONCE session_once = CRYPTO_ONCE_STATIC_INIT;
+
+static int dup_log(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **log, int index, long argl, void *argp)
+{
+  (void)to, (void)from, (void)index, (void)argl, (void)argp;
+  if (*log != NULL) {
+    *log = OPENSSL_memdup(*log, sizeof(tls_verify_log));
+  }
+  return 1; /* without it the verdict is still there */
+}
+
+static void free_log(void *parent, void *log, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+  (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
+  OPENSSL_free(log);
+}
+
+static void make_index(void)
+{
+  session_index = SSL_SESSION_get_ex_new_index(0, NULL, NULL, dup_log, free_log);
+}
+
+void tls_verify_keep(const tls_connection *c, SSL_SESSION *s)
+{
+  CRYPTO_THREAD_run_once(&session_once, make_index);
+  if (c->log == NULL || c->log->n == 0 || SSL_SESSION_get_ex_data(s, session_index) != NULL) {
+    return;
+  }
+  void *copy = OPENSSL_memdup(c->log, sizeof *c->log);
+  if (copy != NULL && SSL_SESSION_set_ex_data(s, session_index, copy) != 1) {
+    OPENSSL_free(copy);
+  }
+}
+
+/* Of this verification, or of the one that the resumed session was made by. */
+static const tls_verify_log *log_of(const tls_connection *c)
+{
+  if (c->log != NULL || session_index < 0 || SSL_session_reused(c->ssl) != 1) {
+    return c->log;
+  }
+  return SSL_SESSION_get_ex_data(SSL_get_session(c->ssl), session_index);
+}
+
 /* Pushes { [depth + 1] = { text, ... } }. */
 static void push_log(lua_State *L, const tls_verify_log *log)
 {
@@ -214,13 +260,14 @@ static void push_log(lua_State *L, const tls_verify_log *log)
 static void push_verdict(lua_State *L, const tls_connection *c, long result)
 {
   const tls_context *ctx = tls_contextof(c->ssl);
-  bool table = c->log != NULL ? c->log->table : ctx != NULL && ctx->verifyext != 0;
+  const tls_verify_log *log = log_of(c);
+  bool table = log != NULL ? log->table : ctx != NULL && ctx->verifyext != 0;
   if (!table) {
     lua_pushstring(L, X509_verify_cert_error_string(result));
-  } else if (c->log != NULL && c->log->n > 0) {
-    push_log(L, c->log);
+  } else if (log != NULL && log->n > 0) {
+    push_log(L, log);
   } else {
-    /* A resumed session brings the result, but not the log. */
+    /* A session that was exported brings the result, but not the log. */
     lua_newtable(L);
     lua_newtable(L);
     lua_pushstring(L, X509_verify_cert_error_string(result));

@@ -108,6 +108,15 @@ local rows = {
     { "", "invalid ocsp (request or require expected, got )" },
     { f, "invalid ocsp (request or require expected, got function)" },
     { 1, "invalid ocsp (string, array or function expected, got number)" } } },
+  sessions = { good = { true, 1, 65536, false }, bad = {
+    { "yes", "invalid sessions (boolean, number or table expected, got string)" },
+    { 0, "invalid sessions (true or a number from 1 to 65536 expected)" },
+    { 65537, "invalid sessions (true or a number from 1 to 65536 expected)" },
+    { {}, "invalid sessions (true or a number expected on a client, got table)" } } },
+  ticketkeys = { mode = "server", good = { { { name = ("n"):rep(16), aes = ("a"):rep(32), hmac = ("h"):rep(32) } } },
+    bad = { { "x", "invalid ticketkeys (array expected, got string)" },
+    { {}, "invalid ticketkeys (1 to 64 keys expected, got 0)" },
+    { { "x" }, "invalid ticketkeys[1] (table expected, got string)" } } },
   strict = { good = { true, false }, bad = { { "true", "invalid strict (boolean expected, got string)" },
     { 1, "invalid strict (boolean expected, got number)" } } },
   verifyname = { with = { verify = "peer", cafile = cert "rootA" }, good = { "localhost", "::1", false }, bad = {

@@ -36,7 +36,7 @@ run() {
     "$name" "$BUSTED" --filter-out=memory "$@"
 }
 
-if [ $# -gt 0 ]; then specs=("$@"); else mapfile -t specs < <(find test -name '*_spec.lua' | sort); fi
+if [ $# -gt 0 ]; then specs=("$@"); else mapfile -t specs < <(find test -name '*_spec.lua' ! -path 'test/samples/*' | sort); fi
 quick=() slow=()
 for spec in "${specs[@]}"; do
   if grep -qE 'require *\(?"openssl\.' "$spec"; then slow+=("$spec"); else quick+=("$spec"); fi

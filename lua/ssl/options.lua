@@ -7,6 +7,7 @@
 local check = require "ssl.check"
 local context = require "ssl.context"
 local config = require "ssl.config"
+local sessions = require "ssl.sessions"
 local systemca = require "ssl.systemca"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
@@ -333,6 +334,12 @@ M.rows = {
   { name = "ocsp", type = "string|array|function", apply = stapling,
     text = "client: request or require an OCSP response of the server; server: the responses in DER to staple, or " ..
       "function(conn, certificate) returning one" },
+  { name = "sessions", type = "boolean|number|table", apply = sessions.apply,
+    text = "client: true, or how many sessions to keep for resuming them; server: a table with id, timeout, " ..
+      "tickets, and the functions get, set, remove of a store" },
+  { name = "ticketkeys", type = "array", apply = sessions.ticketkeys,
+    text = "server: the keys of its session tickets, tables with name (16 bytes), aes and hmac (32 bytes); " ..
+      "the first encrypts" },
   { name = "strict", type = "boolean", text = "refuse every key that is no setting, not only near misses" },
   { name = "verifyname", type = "string|false", of = "servername",
     text = "client: the name checked instead of servername; false: none" },
