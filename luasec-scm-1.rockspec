@@ -65,6 +65,7 @@ build = {
         "src/sessions.c",
         "src/sessionstore.c",
         "src/socket.c",
+        "src/stamp.c",
         "src/staple.c",
         "src/store.c",
         "src/stream.c",
@@ -82,10 +83,15 @@ build = {
   install = {
     lua = {
       ["ssl"] = "lua/ssl.lua",
+      ["ssl.address"] = "lua/ssl/address.lua",
       ["ssl.check"] = "lua/ssl/check.lua",
       ["ssl.connect"] = "lua/ssl/connect.lua",
+      ["ssl.contexts"] = "lua/ssl/contexts.lua",
+      ["ssl.dial"] = "lua/ssl/dial.lua",
+      ["ssl.http1"] = "lua/ssl/http1.lua",
       ["ssl.https"] = "lua/ssl/https.lua",
       ["ssl.options"] = "lua/ssl/options.lua",
+      ["ssl.proxy"] = "lua/ssl/proxy.lua",
       ["ssl.reload"] = "lua/ssl/reload.lua",
       ["ssl.sessions"] = "lua/ssl/sessions.lua",
       ["ssl.spelling"] = "lua/ssl/spelling.lua",

@@ -415,6 +415,8 @@ static const luaL_Reg functions[] = {
   {"now", now},
   {"compression", tls_inspect_compression},
   {"info", tls_inspect_cipher},
+  {"filestamp", tls_filestamp},
+  {"fingerprint", tls_fingerprint},
   {"resolve", tls_resolve},
   {"loadsession", tls_session_load},
   {NULL, NULL},

@@ -325,6 +325,11 @@ extern const luaL_Reg tls_socket_methods[];
 
 int tls_resolve(lua_State *L); /* ssl.core.resolve */
 
+/* ---- stamp.c ------------------------------------------------------------------------------------------------------*/
+
+int tls_filestamp(lua_State *L);   /* ssl.core.filestamp */
+int tls_fingerprint(lua_State *L); /* ssl.core.fingerprint */
+
 /* ---- verify.c: certificate verification inside the handshake ------------------------------------------------------*/
 
 int tls_verify_chain(X509_STORE_CTX *store, void *arg); /* cert_verify_callback of every context */

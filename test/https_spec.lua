@@ -6,6 +6,8 @@ local https = require "ssl.https"
 local http = require "socket.http"
 local socket = require "socket"
 local ltn12 = require "ltn12"
+local mime = require "mime"
+local web = require "web"
 
 local function start(count, name)
   local lua = os.getenv("LUA") or "lua"
@@ -92,7 +94,10 @@ describe("ssl.https", function()
     with(2, nil, function(base)
       assert.equal("hello", (https.request(base .. "/")))
       ssl.set_system_ca(S.cert("rootB"))
-      assert.same({ nil, "certificate verify failed" }, { https.request(base .. "/") })
+      local ok, message, detail = https.request(base .. "/")
+      assert.is_nil(ok)
+      assert.equal("certificate verify failed", message)
+      assert.equal("verify", detail.kind)
     end)
   end)
 
@@ -147,9 +152,12 @@ describe("ssl.https", function()
       local _, code = get(base .. "/redirect", { redirect = false })
       assert.equal(302, code)
     end)
-    with(1, nil, function(base)
-      local _, code = get(base .. "/tohttp")
-      assert.equal(302, code)
+    with(2, nil, function(base)
+      local ok, message, detail = get(base .. "/tohttp")
+      assert.is_nil(ok)
+      assert.matches("localhost redirects to an http:// URL", message)
+      assert.same({ 302, "http://127.0.0.1:1/", "protocol" }, { detail.status, detail.location, detail.kind })
+      assert.equal(302, (select(2, get(base .. "/tohttp", { redirect = false }))))
     end)
   end)
 
@@ -165,17 +173,66 @@ describe("ssl.https", function()
     end)
   end)
 
-  it("refuses proxies, redirect, create and other schemes before it connects", function()
-    assert.same({ nil, "proxy not supported" }, { https.request { url = "https://localhost/", proxy = "http://p/" } })
-    assert.same({ nil, "redirect not supported" }, { https.request { url = "https://localhost/", redirect = true } })
-    assert.same({ nil, "create function not permitted" },
-      { https.request { url = "https://localhost/", create = function() end } })
-    local ok, message = https.request("http://localhost/")
+  it("refuses create, other schemes and fields of the wrong type before it connects", function()
+    local function refused(message, request)
+      local ok, why, detail = https.request(request)
+      assert.is_nil(ok)
+      assert.matches(message, why)
+      assert.equal("config", detail.kind)
+    end
+    local url = "https://localhost:1/"
+    refused("^create function not permitted$", { url = url, create = function() end })
+    refused("speaks https, not http: ", "http://localhost/")
+    refused("speaks https, not ftp: ", { url = url, scheme = "ftp" })
+    refused("invalid headers %(table expected, got string%)", { url = url, headers = "a: b" })
+    refused("invalid timeout %(number expected, got table%)", { url = url, timeout = {} })
+    refused("invalid proxy %(string expected, got number%)", { url = url, proxy = 3128 })
+    refused("^invalid host", "https:///path")
+    refused("^invalid port 'x'", "https://localhost:x/")
+    refused("control character", "https://localhost:1/\r\nX: y")
+  end)
+
+  it("asks for what the fields of the request say, and sends no header that would be another's", function()
+    local server = web.scripted(web.hello, web.hello)
+    local url = server:url("/a;b?c=/../d#e")
+    assert.equal("hello", (web.get(url)))
+    local headers = { ["USER-Agent"] = "me", ["X-Number"] = 5, Host = "other.test" }
+    assert.equal("hello", (web.get("https://elsewhere.invalid/?q", { host = "127.0.0.1", port = server.port,
+      path = "/p", user = "me", password = "a%20b", headers = headers, method = "OPTIONS" })))
+    local seen = server:ended()
+    assert.matches("GET /a;b?c=/../d HTTP/1.1\nHost: localhost:" .. server.port .. "\n", seen[1], 1, true)
+    assert.matches("\nConnection: close, TE\n", seen[1], 1, true)
+    assert.matches("OPTIONS /p?q HTTP/1.1\nHost: other.test\n", seen[2], 1, true)
+    assert.matches("\nUser-Agent: me\n", seen[2], 1, true)
+    assert.matches("\nx-number: 5\n", seen[2]:lower(), 1, true)
+    assert.matches("Authorization: Basic " .. mime.b64("me:a b") .. "\n", seen[2], 1, true)
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    finally(function() listener:close() end)
+    for _, bad in ipairs { { ["a b"] = "c" }, { ["a:b"] = "c" }, { [""] = "c" }, { a = "b\r\nc: d" }, { a = "b\0" } } do
+      server = web.scripted("tls head")
+      local ok, message, detail = web.get(server:url(), { headers = bad })
+      assert.is_nil(ok)
+      assert.matches("header field", message)
+      assert.equal("config", detail.kind)
+      assert.same({}, (server:ended()[1] or ""):match("GET") and { "sent" } or {})
+    end
+  end)
+
+  it("does not send the password of a key as that of a user", function()
+    local server = web.scripted(web.hello)
+    local url = server:url():gsub("//", "//us%%65r:pass@")
+    local client = { certificate = S.cert("clientA"), key = S.cert("clientAkey"), password = "key's" }
+    assert.equal("hello", (web.get(url, client)))
+    assert.matches("Authorization: Basic " .. mime.b64("user:pass") .. "\n", server:saw(), 1, true)
+  end)
+
+  it("writes addresses of IPv6 in brackets", function()
+    local listener = socket.tcp6 and socket.tcp6()
+    if not listener or not listener:bind("::1", 0) then return pending("no IPv6 here") end
+    listener:close()
+    local ok, message = web.get("https://[::1]:1/")
     assert.is_nil(ok)
-    assert.matches("speaks https, not http", message)
-    http.PROXY = "http://127.0.0.1:1"
-    finally(function() http.PROXY = nil end)
-    assert.same({ nil, "proxy not supported" }, { https.request("https://localhost/") })
+    assert.equal("connection refused", message)
   end)
 
   it("raises without a URL", function()
@@ -184,7 +241,10 @@ describe("ssl.https", function()
   end)
 
   it("reports settings, connection and timeout errors", function()
-    assert.same({ nil, "invalid protocol (foo)" }, { https.request { url = "https://127.0.0.1:1/", protocol = "foo" } })
+    local refused, why, detail = https.request { url = "https://127.0.0.1:1/", protocol = "foo" }
+    assert.is_nil(refused)
+    assert.equal("invalid protocol (foo)", why)
+    assert.equal("config", detail.kind)
     local free = assert(socket.bind("127.0.0.1", 0))
     local _, port = free:getsockname()
     free:close()

@@ -63,6 +63,17 @@ describe("README.md", function()
     serving:close()
   end)
 
+  it("has an HTTPS request", function()
+    local port = freeport()
+    local server = find('mode = "server"'):gsub("(local listener = [^\n]+)", "%1 print 'ready'")
+    local serving = start(server, port)
+    assert.equal("ready", serving:read("*l"))
+    local client = start(find('require "ssl%.https"') .. " print(ok, code, status)", port)
+    assert.equal("1\t200\tHTTP/1.0 200 OK\n", client:read("*a"))
+    client:close()
+    serving:close()
+  end)
+
   it("names every make target that it tells of", function()
     local makefile = S.read("Makefile")
     for target in S.read("README.md"):gmatch("`make ([%a-]+)") do

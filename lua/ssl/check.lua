@@ -14,6 +14,7 @@ end
 
 -- Keys that programs are known to pass along: fields of LuaSocket's http requests and of Copas' settings.
 local passedalong = {}
+M.passedalong = passedalong
 for _, name in ipairs {
   "authority", "create", "fragment", "headers", "host", "maxredirects", "method", "nredirects", "params", "path",
   "port", "proxy", "query", "redirect", "scheme", "sink", "source", "step", "target", "timeout", "uri", "url",

@@ -1,26 +1,34 @@
---- HTTPS requests: LuaSocket's socket.http over TLS. Verifies the server and its name unless told not to.
+--- HTTPS requests with socket.http's interface. Verifies the server and its name unless told not to; goes through HTTP
+-- proxies, follows redirects, and has one deadline for all of it. The bytes of an exchange are ssl.http1's, the tunnel
+-- ssl.proxy's, the contexts come from ssl.contexts; here is what a request means.
 -- @module ssl.https
 
 local socket = require "socket"
 local ssl = require "ssl"
 local ltn12 = require "ltn12"
+local mime = require "mime"
 local http = require "socket.http"
 local url = require "socket.url"
+local address = require "ssl.address"
+local check = require "ssl.check"
+local contexts = require "ssl.contexts"
+local dial = require "ssl.dial"
+local http1 = require "ssl.http1"
+local proxies = require "ssl.proxy"
 
 local M = {
   _VERSION = ssl._VERSION,
   _COPYRIGHT = ssl._COPYRIGHT,
   --- Port used when the URL names none.
   PORT = 443,
-  --- Seconds that each wait for the server may take; read at each request.
+  --- Seconds that each wait for the server may take; read at each request. For a limit to the whole of a request
+  -- there is its field `timeout`.
   TIMEOUT = 60,
   --- What `verify` is when a request does not say: "none" turns verification off for the whole program.
   verify = "peer",
 }
 
-local function defaults()
-  return { protocol = "any", options = { "all", "no_sslv2", "no_sslv3", "no_tlsv1" }, verify = M.verify }
-end
+local MAXREDIRECTS, UNLIMITED = 5, 50
 
 local function copy(t)
   local new = {}
@@ -28,9 +36,24 @@ local function copy(t)
   return new
 end
 
--- The settings of a request's connections: its own keys, then the defaults.
+local function refuse(kind, message, fields)
+  local detail = { kind = kind, reason = message }
+  for k, v in pairs(fields or {}) do detail[k] = v end
+  return nil, message, detail
+end
+
+-- ---- settings
+
+local function defaults()
+  return { protocol = "any", options = { "all", "no_sslv2", "no_sslv3", "no_tlsv1" }, verify = M.verify }
+end
+
+-- The settings of a request's connections: its own keys but those of the request, then the defaults.
 local function settings(params)
-  local cfg = copy(params or {})
+  local cfg = {}
+  for k, v in pairs(params or {}) do
+    if not check.passedalong[k] then cfg[k] = v end
+  end
   for k, v in pairs(defaults()) do
     if not cfg[k] then cfg[k] = v end
   end
@@ -38,68 +61,133 @@ local function settings(params)
   return cfg
 end
 
-local function withport(uri)
-  return url.build(url.parse(uri, { port = M.PORT }))
+-- What proves who we are, and what the caller said of the host he asked, is for that host alone.
+local ownhost = { "certificates", "certificate", "key", "password", "pkcs12", "servername", "verifyname" }
+
+-- The same of what is sent by HTTP.
+local ownheaders = { "authorization", "cookie", "host" }
+
+local function withservername(cfg, host)
+  if cfg.servername ~= nil then return cfg end
+  local this = copy(cfg)
+  this.servername = dial.name(host)
+  return this
 end
 
--- LuaSocket sees a socket whose methods are the TLS connection's once it is connected.
-local function adopt(object, conn)
+-- ---- connections
+
+local function wait(deadline) return math.min(deadline, dial.deadline(M.TIMEOUT)) end
+
+local function reach(host, port, proxy, deadline)
+  local sock, message, detail
+  if proxy then
+    sock, message, detail = proxies.tunnel(proxy, host, port, wait(deadline))
+  else
+    sock, message, detail = dial.dial(host, port, wait(deadline))
+  end
+  -- Request, chunks of a body and their ends are sent one by one: without this, each waits for a delayed
+  -- acknowledgement.
+  if sock then sock:setoption("tcp-nodelay", true) end
+  return sock, message, detail
+end
+
+-- A connection with its handshake done; or nil, message, detail, and nothing is left open.
+local function connect(cfg, host, port, proxy, deadline)
+  local context, message, detail = contexts.get(withservername(cfg, host))
+  if not context then return nil, message, detail end
+  local sock
+  sock, message, detail = reach(host, port, proxy, deadline)
+  if not sock then return nil, message, detail end
+  local conn
+  conn, message, detail = ssl.wrap(sock, context)
+  if not conn then
+    sock:close()
+    return nil, message, detail
+  end
+  conn:settimeout(M.TIMEOUT)
+  conn:settimeout(dial.left(deadline), "t")
+  local ok
+  ok, message, detail = conn:dohandshake()
+  if ok then return conn end
+  conn:close()
+  if detail.kind == "want" and dial.left(deadline) <= 0 then return refuse("timeout", "timeout", { host = host }) end
+  return nil, message, detail
+end
+
+-- ---- the object that LuaSocket's http wants as its socket
+
+-- Its methods are the TLS connection's once it is connected.
+local function adopt(object, conn, deadline)
   for name, method in pairs(getmetatable(conn).__index) do
     if type(method) == "function" then
       object[name] = function(_, ...) return method(conn, ...) end
     end
   end
-end
-
--- What proves who we are, and what the caller said of the host he asked, is for that host alone.
-local ownhost = { "certificates", "certificate", "key", "password", "pkcs12", "servername", "verifyname" }
-
--- The settings for a connection to `host` when the caller asked for `asked`, another one after a redirect.
-local function forhost(cfg, host, asked)
-  local this = copy(cfg)
-  if asked and host:lower() ~= asked:lower() then
-    for _, name in ipairs(ownhost) do this[name] = nil end
+  if not deadline then return conn:settimeout(nil, "t") end
+  for _, name in ipairs { "send", "receive" } do
+    local method = object[name]
+    object[name] = function(...)
+      conn:settimeout(dial.left(deadline), "t")
+      return method(...)
+    end
   end
-  if this.servername == nil then this.servername = host end
-  return this
 end
 
--- Throws as LuaSocket's socket.try does, with the socket closed.
-local function connect(object, cfg, host, port)
-  local try = socket.newtry(function() object.sock:close() end)
-  local context = try(ssl.newcontext(cfg))
-  try(object.sock:connect(host, port))
-  -- LuaSocket sends request line, headers and body one by one: without this, each waits for the server's delayed ACK.
-  object.sock:setoption("tcp-nodelay", true)
-  object.sock = try(ssl.wrap(object.sock, context))
-  object.sock:settimeout(M.TIMEOUT)
-  try(object.sock:dohandshake())
-  adopt(object, object.sock)
-  return 1
+-- LuaSocket connects to the proxy, and means the host of the request. It sends the proxy's credentials with the
+-- request, which is the server's to see.
+local function behind(params, proxy, host, port)
+  if not params.host or host ~= proxy.host or tonumber(port) ~= proxy.port then return host, port end
+  if proxy.auth then
+    return refuse("config", "socket.http would send the credentials for the proxy to the server: use ssl.https.request")
+  end
+  return params.host, tonumber(params.port) or M.PORT
 end
 
-local function factory(cfg, asked)
+-- nil without message: no proxy.
+local function theproxy(params, auth)
+  local proxy = params.proxy
+  if proxy == nil then proxy = http.PROXY end
+  if not proxy then return nil end
+  return proxies.parse(proxy, auth)
+end
+
+local function open(params, cfg, host, port, deadline)
+  local proxy, message, detail = theproxy(params)
+  if message then return nil, message, detail end
+  if proxy then
+    host, port, detail = behind(params, proxy, host, port)
+    if not host then return nil, port, detail end
+  end
+  return connect(cfg, host, port, proxy, deadline or math.huge)
+end
+
+--- What LuaSocket's http wants as `create`: makes sockets that speak TLS when they connect.
+-- @tparam[opt] table params settings as for ssl.newcontext, proxy, timeout (seconds from now, for all); keys it does
+-- not know are passed over; left as it is
+-- @treturn function factory: no arguments, returns an object with LuaSocket's tcp methods, whose connect throws as
+-- socket.try does
+function M.tcp(params)
+  params = params or {}
+  local cfg = settings(params)
+  local deadline = tonumber(params.timeout) and dial.deadline(tonumber(params.timeout))
   return function()
     local object = { sock = socket.try(socket.tcp()) }
     function object:settimeout() return self.sock:settimeout(M.TIMEOUT) end
-    function object:connect(host, port) return connect(self, forhost(cfg, host, asked), host, port) end
     function object:close() return self.sock:close() end
+    function object:connect(host, port)
+      self.sock:close()
+      local conn = socket.try(open(params, cfg, host, port, deadline))
+      self.sock = conn
+      adopt(self, conn, deadline)
+      return 1
+    end
     return object
   end
 end
 
--- LuaSocket follows a redirect with a new request that has the sink of the first but no key of ours, and asks M.tcp for
--- its socket: the factory is found again by the sink, while the request lasts.
-local running = setmetatable({}, { __mode = "k" })
+-- ---- a request
 
---- What LuaSocket's http wants as `create`: makes sockets that speak TLS when they connect.
--- @tparam[opt] table params settings as for ssl.newcontext; keys it does not know are passed over; left as it is
--- @treturn function factory: no arguments, returns an object with LuaSocket's tcp methods
-function M.tcp(params)
-  return params and params.sink and running[params.sink] or factory(settings(params))
-end
-
--- A table for socket.http out of the two forms that request takes.
+-- A table of socket.http's out of the two forms that request takes.
 local function asrequest(target, body, sink)
   if type(target) ~= "string" then return copy(target) end
   local request = { url = target, sink = sink }
@@ -112,41 +200,185 @@ local function asrequest(target, body, sink)
 end
 
 local function refusal(request)
-  if http.PROXY or request.proxy then return "proxy not supported" end
-  if request.redirect then return "redirect not supported" end
   if request.create then return "create function not permitted" end
-  local scheme = url.parse(request.url, { scheme = "https" }).scheme
-  if scheme ~= "https" then
-    return "ssl.https speaks https, not " .. scheme .. ": use socket.http, or an https URL"
+  local scheme = request.scheme or address.scheme(request.url) or "https"
+  if tostring(scheme):lower() ~= "https" then
+    return ("ssl.https speaks https, not %s: use socket.http, or an https URL"):format(tostring(scheme))
+  end
+  if request.headers ~= nil and type(request.headers) ~= "table" then
+    return "invalid headers (table expected, got " .. type(request.headers) .. ")"
+  end
+  if request.timeout and not tonumber(request.timeout) then
+    return "invalid timeout (number expected, got " .. type(request.timeout) .. ")"
   end
 end
 
-local perform = socket.protect(function(request) return http.request(request) end)
+-- The path and query to ask for. Fields of the request override the URL's.
+local function resource(request, a)
+  if request.uri then return tostring(request.uri) end
+  local path = request.path or a.path
+  if path == "" then path = "/" end
+  if request.params then path = path .. ";" .. request.params end
+  local query = request.query or a.query
+  return query and path .. "?" .. query or path
+end
+
+-- The password in a request is also that of its key, and then not the URL's user's.
+local function explicit(request)
+  local password = request.password
+  if not request.user and (request.key or request.pkcs12 or request.certificates) then password = nil end
+  password = type(password) == "string" and url.unescape(password) or nil -- as LuaSocket does
+  return { host = request.host, port = request.port, user = request.user, password = password }
+end
+
+local function headers(call, a)
+  local h = {
+    ["user-agent"] = http.USERAGENT, host = address.hostport(a.host, a.port, M.PORT),
+    connection = "close, TE", te = "trailers",
+  }
+  if a.user and a.password then h.authorization = "Basic " .. (mime.b64(a.user .. ":" .. a.password)) end
+  for name, value in pairs(call.headers) do h[name] = value end
+  if call.source and not h["content-length"] and not h["transfer-encoding"] then h["transfer-encoding"] = "chunked" end
+  return h
+end
+
+-- What is left of one request through all of its redirects.
+local function newcall(request)
+  local call = {
+    url = request.url, method = request.method or "GET", headers = {}, source = request.source, step = request.step,
+    sink = request.sink or ltn12.sink.null(), cfg = settings(request),
+    deadline = dial.deadline(tonumber(request.timeout)),
+    follow = request.redirect ~= false, explicit = request, hops = request.maxredirects,
+  }
+  if call.method == "" then call.method = "GET" end
+  if call.hops == nil then call.hops = MAXREDIRECTS elseif call.hops == false then call.hops = UNLIMITED end
+  call.hops = tonumber(call.hops) or 0
+  for name, value in pairs(request.headers or {}) do call.headers[tostring(name):lower()] = value end
+  local auth = call.headers["proxy-authorization"]
+  call.headers["proxy-authorization"] = nil
+  local message, detail
+  call.proxy, message, detail = theproxy(request, auth and tostring(auth))
+  if message then return nil, message, detail end
+  return call
+end
+
+local function redirected(call, code, location)
+  return call.follow and not call.source and call.hops > 0 and (call.method == "GET" or call.method == "HEAD") and
+    (code == 301 or code == 302 or code == 303 or code == 307 or code == 308) and location and location:find("%S")
+end
+
+-- Turns a call to the next URL; nil, message, detail when it must not go there. Where to, and 0 for "not at all", as
+-- an answer to be given as it is.
+local function turn(call, here, code, location)
+  local nexturl = address.resolve(call.url, location)
+  local scheme = address.scheme(nexturl)
+  if scheme == "http" then
+    local message = ("the server %s redirects to an http:// URL, which is not encrypted, and not followed; " ..
+      "redirect = false gives its answer"):format(here.host)
+    return refuse("protocol", message, { host = here.host, status = code, location = nexturl })
+  end
+  if scheme ~= "https" then return false end
+  local there, message = address.parse(nexturl, M.PORT)
+  if not there then
+    return refuse("protocol", ("the server %s redirects to a URL that is none: %s"):format(here.host, message),
+      { host = here.host, status = code, location = nexturl })
+  end
+  if there.host:lower() ~= here.host:lower() or there.port ~= here.port then
+    for _, name in ipairs(ownhost) do call.cfg[name] = nil end
+    for _, name in ipairs(ownheaders) do call.headers[name] = nil end
+    call.explicit = {}
+  else
+    local own = call.explicit
+    call.explicit = { user = own.user, password = own.password, key = own.key, pkcs12 = own.pkcs12,
+      certificates = own.certificates }
+  end
+  call.url, call.hops, call.location = nexturl, call.hops - 1, location
+  return true
+end
+
+-- One exchange on a connection. Answers true when a redirect is to be followed; else request's results.
+local function exchange(call, here, conn)
+  local link = http1.link(conn, call.deadline)
+  local ok, message, detail = link:request {
+    method = call.method, target = resource(call.explicit, here), headers = headers(call, here),
+    source = call.source, step = call.step,
+  }
+  if not ok then return nil, message, detail end
+  local code, answer, status = link:answer()
+  if not code then return nil, answer, status end
+  if redirected(call, code, answer.location) then
+    ok, message, detail = turn(call, here, code, answer.location)
+    if ok or ok == nil then return ok, message, detail end
+  end
+  ok, message, detail = link:body(call.method, code, answer, call.sink, call.step)
+  if not ok then return nil, message, detail end
+  answer.location = answer.location or call.location
+  return 1, code, answer, status
+end
+
+-- The connection is closed when an exchange has ended, be it by an error that the caller's source or sink raised.
+local function closing(conn, ok, ...)
+  conn:close()
+  if not ok then error((...), 0) end
+  return ...
+end
+
+local function hop(call)
+  local here, message = address.parse(call.url, M.PORT, explicit(call.explicit))
+  if not here then return refuse("config", message) end
+  local conn, why, detail = connect(call.cfg, here.host, here.port, call.proxy, call.deadline)
+  if not conn then return nil, why, detail end
+  return closing(conn, pcall(exchange, call, here, conn))
+end
+
+local function run(call)
+  local result, code, answer, status
+  repeat
+    result, code, answer, status = hop(call)
+  until result ~= true
+  return result, code, answer, status
+end
+
+-- For sources and sinks that throw as socket.try does.
+local perform = socket.protect(function(request)
+  local call, message, detail = newcall(request)
+  if not call then return nil, message, detail end
+  return run(call)
+end)
+
+local function checkurl(target, request)
+  if type(target) ~= "string" and type(target) ~= "table" then
+    error("bad argument #1 to 'request' (URL or table expected, got " .. type(target) .. ")", 3)
+  end
+  if type(request.url) ~= "string" or request.url == "" then
+    error("bad argument #1 to 'request' (its url is no string or empty)", 3)
+  end
+end
 
 --- Makes a request.
--- @param target a URL (GET; POST when there is a body), or a table of socket.http's request fields and of settings for
--- ssl.newcontext; left as it is
+-- @param target a URL (GET; POST when there is a body), or a table, which is left as it is, of settings for
+-- ssl.newcontext and of socket.http's request fields: url, method, headers, source, sink, step, proxy ("http://…", or
+-- false for none where http.PROXY has one), redirect (false: none), maxredirects (5); and timeout: seconds for all of
+-- the request, from the look-up of the name to the last byte, redirects included
 -- @tparam[opt] string body
 -- @treturn[1] string|number the body for a URL, 1 for a table
 -- @treturn[1] number status code
 -- @treturn[1] table headers
 -- @treturn[1] string status line
 -- @treturn[2] nil
--- @treturn[2] string what is wrong
+-- @treturn[2] string what is wrong; "timeout" for `timeout`, "wantread" or "wantwrite" for TIMEOUT
+-- @treturn[2] table detail
+-- @raise no URL; what the source or the sink raise
 function M.request(target, body)
+  if target == nil then error("bad argument #1 to 'request' (URL or table expected, got nil)", 2) end
   local chunks = {}
-  local request = asrequest(target, body, ltn12.sink.table(chunks))
+  local request = type(target) == "table" and copy(target) or asrequest(target, body, ltn12.sink.table(chunks))
+  checkurl(target, request)
   local no = refusal(request)
-  if no then return nil, no end
-  request.url = withport(request.url)
-  local sink = request.sink or ltn12.sink.null()
-  request.sink = function(...) return sink(...) end
-  request.create = factory(settings(request), url.parse(request.url).host)
-  running[request.sink] = request.create
-  local result, code, headers, status = perform(request)
-  running[request.sink] = nil
-  if type(target) == "string" then return result and table.concat(chunks), code, headers, status end
-  return result, code, headers, status
+  if no then return refuse("config", no) end
+  local result, code, answer, status = perform(request)
+  if result and type(target) == "string" then result = table.concat(chunks) end
+  return result, code, answer, status
 end
 
 return M

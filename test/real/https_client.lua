@@ -53,7 +53,13 @@ body, code = fetch(BASE .. "/moved")
 t.check("GET: a redirect is followed with the same settings", body == "a page of nginx\n", code)
 body, code = fetch(BASE .. "/moved-twice")
 t.check("GET: two redirects are followed", body == "a page of nginx\n", code)
-t.equal("GET: a redirect to http is not followed", select(2, fetch(BASE .. "/downgrade")), 302)
+local none, refusal = fetch(BASE .. "/downgrade")
+if t.ours then
+  t.check("GET: a redirect to http is refused", not none and tostring(refusal):find("redirects to an http://"), refusal)
+else
+  t.equal("GET: a redirect to http is not followed", refusal, 302)
+end
+t.equal("GET: a redirect to http, given when asked", select(2, fetch(BASE .. "/downgrade", { redirect = false })), 302)
 
 body = fetch(BASE .. "/tls")
 t.check("TLS 1.3 by default", tostring(body):find("^TLSv1.3 TLS_"), body)

@@ -1,0 +1,77 @@
+--- TCP connections to a host name under a deadline: the look-up, then every address until one answers. What
+-- ssl.connect, ssl.https and ssl.proxy have in common; TLS is none of its business. A deadline is a time of
+-- LuaSocket's gettime.
+-- @module ssl.dial
+
+local socket = require "socket"
+local core = require "ssl.core"
+
+local M = {}
+
+local FOREVER = 1e6
+
+local function failure(kind, message, host)
+  return nil, message, { kind = kind, reason = message, host = host }
+end
+
+--- The deadline that is so many seconds from now.
+-- @tparam[opt] number seconds none, or a negative number: practically never
+-- @treturn number
+function M.deadline(seconds)
+  if not seconds or seconds < 0 or seconds > FOREVER then seconds = FOREVER end
+  return socket.gettime() + (seconds == seconds and seconds or 0)
+end
+
+--- The seconds that are left until a deadline.
+-- @tparam number deadline
+-- @treturn number 0 when it has passed
+function M.left(deadline) return math.max(0, deadline - socket.gettime()) end
+
+--- What the certificate of a host must be for: no trailing dot, and not the interface of a link-local address (RFC
+-- 4007).
+-- @tparam string host
+-- @treturn string
+function M.name(host)
+  if host:find(":", 1, true) then return (host:gsub("%%.*$", "")) end
+  return (host:gsub("([^.])%.$", "%1"))
+end
+
+-- Tries one address for at most `seconds`.
+local function try(address, port, seconds)
+  local make = address.family == "inet6" and socket.tcp6 or socket.tcp4 or socket.tcp
+  local sock, message = make()
+  if not sock then return nil, message end
+  sock:settimeout(seconds)
+  local ok
+  ok, message = sock:connect(address.address, port)
+  if not ok then
+    sock:close()
+    return nil, message
+  end
+  return sock
+end
+
+--- Connects to a host. Each of its addresses gets a fair share of the time that is left, so that one that does not
+-- answer leaves time for the others.
+-- @tparam string host name or IP address
+-- @tparam number|string port
+-- @tparam number deadline
+-- @treturn[1] userdata LuaSocket's object
+-- @treturn[2] nil
+-- @treturn[2] string what the system says of the last address; "timeout"
+-- @treturn[2] table detail
+function M.dial(host, port, deadline)
+  local addresses, message, detail = core.resolve(host, M.left(deadline))
+  if not addresses then return nil, message, detail end
+  message = "host not found"
+  for i, address in ipairs(addresses) do
+    local left = M.left(deadline)
+    if left <= 0 then return failure("timeout", "timeout", host) end
+    local sock, why = try(address, port, left / (#addresses - i + 1))
+    if sock then return sock end
+    message = why
+  end
+  return failure(message == "timeout" and "timeout" or "system", message, host)
+end
+
+return M

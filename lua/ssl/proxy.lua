@@ -1,0 +1,143 @@
+--- Tunnels through HTTP proxies by CONNECT (RFC 9110 section 9.3.6), for ssl.https. The proxy learns the name and
+-- port of the server and its own credentials, nothing else of the request.
+-- @module ssl.proxy
+
+local mime = require "mime"
+local address = require "ssl.address"
+local dial = require "ssl.dial"
+
+local M = {
+  --- Port of a proxy whose URL names none, as in LuaSocket.
+  PORT = 3128,
+  --- Most bytes of a proxy's answer.
+  MAXHEAD = 65536,
+}
+
+local function failure(kind, message, fields)
+  local detail = { kind = kind, reason = message }
+  for k, v in pairs(fields or {}) do detail[k] = v end
+  return nil, message, detail
+end
+
+--- Takes the URL of a proxy apart.
+-- @tparam string proxy "http://[user:password@]host[:port]"
+-- @tparam[opt] string auth a Proxy-Authorization header to use instead of the URL's user and password
+-- @treturn[1] table host, port, auth (or nil), name (host:port, for messages)
+-- @treturn[2] nil
+-- @treturn[2] string message
+-- @treturn[2] table detail
+function M.parse(proxy, auth)
+  if type(proxy) ~= "string" then
+    return failure("config", "invalid proxy (string expected, got " .. type(proxy) .. ")")
+  end
+  local scheme = address.scheme(proxy)
+  if scheme == "https" then
+    return failure("config", "a proxy that is reached by TLS is not supported: name one by an http:// URL")
+  end
+  local a, why
+  if scheme == "http" then a, why = address.parse(proxy, M.PORT) else why = "no http:// URL" end
+  if not a then
+    return failure("config", "invalid proxy (" .. why .. "): write http://host:port or http://user:password@host:port")
+  end
+  if not auth and a.user then auth = "Basic " .. (mime.b64(a.user .. ":" .. (a.password or ""))) end
+  if auth and auth:find("%c") then
+    return failure("config", "the credentials for the proxy have a line end or another control character in them")
+  end
+  return { host = a.host, port = a.port, auth = auth, name = address.hostport(a.host, a.port) }
+end
+
+local function request(proxy, target)
+  local auth = proxy.auth and "Proxy-Authorization: " .. proxy.auth .. "\r\n" or ""
+  return ("CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n"):format(target, target, auth)
+end
+
+local function broken(proxy, message)
+  local said = "the proxy " .. proxy.name
+  if message == "timeout" then return failure("timeout", said .. " did not answer in time", { proxy = proxy.name }) end
+  if message == "closed" then
+    return failure("closed", said .. " closed the connection without an answer", { proxy = proxy.name })
+  end
+  return failure("system", said .. " failed: " .. message, { proxy = proxy.name })
+end
+
+-- A line without its end; byte by byte, lest LuaSocket gather a line that never ends. It has a buffer underneath.
+local function readline(sock, deadline, room)
+  local bytes = {}
+  for i = 1, room do
+    sock:settimeout(dial.left(deadline))
+    local byte, message = sock:receive(1)
+    if not byte then return nil, message end
+    if byte == "\n" then return (table.concat(bytes):gsub("\r$", "")), i end
+    bytes[i] = byte
+  end
+  return nil, "its answer is longer than " .. M.MAXHEAD .. " bytes"
+end
+
+-- The status of the answer: code and reason. Interim answers are passed over; what all of them may take is bounded.
+local function readstatus(sock, deadline)
+  local room = M.MAXHEAD
+  local code, reason
+  repeat
+    local line, used = readline(sock, deadline, room)
+    if not line then return nil, used end
+    room = room - used
+    if not code then
+      code, reason = line:match("^HTTP/1%.%d (%d%d%d)%f[^%d]%s*(.*)$")
+      if not code then return nil, "it did not answer with HTTP" end
+    elseif line == "" then
+      if code:sub(1, 1) ~= "1" then return tonumber(code), reason end
+      code = nil
+    end
+  until false
+end
+
+-- The reason is the proxy's word: what cannot be shown is left out.
+local function refused(proxy, target, code, reason)
+  reason = reason:gsub("[^\32-\126]", "?"):sub(1, 100)
+  local message = ("the proxy %s refused a connection to %s: %s"):format(proxy.name, target,
+    reason ~= "" and code .. " " .. reason or code)
+  if code == 407 then
+    message = message .. (proxy.auth and "; it does not accept the user and password that it was given"
+      or "; it wants a user and password: http://user:password@" .. proxy.name)
+  end
+  return failure("protocol", message, { status = code, proxy = proxy.name })
+end
+
+local function negotiate(sock, proxy, target, deadline)
+  sock:settimeout(dial.left(deadline))
+  local ok, message = sock:send(request(proxy, target))
+  if not ok then return broken(proxy, message) end
+  local code, reason = readstatus(sock, deadline)
+  if not code then return broken(proxy, reason) end
+  if code < 200 or code > 299 then return refused(proxy, target, code, reason) end
+  -- The server waits for us to begin: whatever is there is the proxy's own, and would be lost with LuaSocket's buffer.
+  if sock:dirty() then return broken(proxy, "it sent more than its answer") end
+  return true
+end
+
+--- Opens a tunnel to a server.
+-- @tparam table proxy of parse
+-- @tparam string host of the server: name or IP address; the proxy looks it up
+-- @tparam number port
+-- @tparam number deadline see ssl.dial
+-- @treturn[1] userdata LuaSocket's object, connected to the server
+-- @treturn[2] nil
+-- @treturn[2] string message, which names the proxy and its status; nothing is left open
+-- @treturn[2] table detail, with proxy and, when it refused, status
+function M.tunnel(proxy, host, port, deadline)
+  local sock, message, detail = dial.dial(proxy.host, proxy.port, deadline)
+  if not sock then
+    message = ("cannot connect to the proxy %s: %s"):format(proxy.name, message)
+    return failure(detail.kind, message, { proxy = proxy.name })
+  end
+  sock:setoption("tcp-nodelay", true)
+  local ok
+  ok, message, detail = negotiate(sock, proxy, address.hostport(host, port), deadline)
+  if not ok then
+    sock:close()
+    return nil, message, detail
+  end
+  return sock
+end
+
+return M
