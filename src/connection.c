@@ -2,7 +2,7 @@
  * connection.c: ssl.core, the life of a connection and its single steps: one OpenSSL call, never waiting, its outcome
  * taken at once. What Lua programs call send and receive is built on these steps in stream.c.
  */
-#include "tls.h"
+#include "cookie.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -219,6 +219,7 @@ static void forget(tls_connection *c, SSL *ssl)
   tls_stream_free(c);
   tls_verify_free(c);
   tls_session_free(c);
+  tls_dtls_free(c);
 }
 
 /* The context of the connection at 1 comes to 1, as create has it, the connection to 2. False when no SSL can be made of it. */
@@ -413,6 +414,8 @@ static const luaL_Reg functions[] = {
   {"setmethod", setmethod},
   {"copyright", copyright},
   {"now", now},
+  {"cookie", tls_cookie},
+  {"checkcookie", tls_checkcookie},
   {"compression", tls_inspect_compression},
   {"info", tls_inspect_cipher},
   {"filestamp", tls_filestamp},
@@ -451,6 +454,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_binding_methods);
     tls_addmethods(L, tls_session_methods);
     tls_addmethods(L, tls_engine_methods);
+    tls_addmethods(L, tls_dtls_methods);
     tls_addmethods(L, tls_ocsp_methods);
   }
   luaopen_ssl_x509(L);

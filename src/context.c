@@ -39,22 +39,25 @@ tls_context *tls_checkcontext(lua_State *L, int arg)
 typedef struct protocol {
   const char *name;
   int min, max;
+  bool dtls;
 } protocol;
 
 /* NULL for an unknown name. 0 leaves an end of the range to OpenSSL. */
 static const protocol *find_protocol(const char *name)
 {
   static const protocol protocols[] = {
-    {"any", 0, 0},
-    {"sslv23", 0, 0},
-    {"tlsv1", TLS1_VERSION, TLS1_VERSION},
-    {"tlsv1+", TLS1_VERSION, 0},
-    {"tlsv1_1", TLS1_1_VERSION, TLS1_1_VERSION},
-    {"tlsv1_1+", TLS1_1_VERSION, 0},
-    {"tlsv1_2", TLS1_2_VERSION, TLS1_2_VERSION},
-    {"tlsv1_2+", TLS1_2_VERSION, 0},
-    {"tlsv1_3", TLS1_3_VERSION, TLS1_3_VERSION},
-    {"tlsv1_3+", TLS1_3_VERSION, 0},
+    {"any", 0, 0, false},
+    {"sslv23", 0, 0, false},
+    {"tlsv1", TLS1_VERSION, TLS1_VERSION, false},
+    {"tlsv1+", TLS1_VERSION, 0, false},
+    {"tlsv1_1", TLS1_1_VERSION, TLS1_1_VERSION, false},
+    {"tlsv1_1+", TLS1_1_VERSION, 0, false},
+    {"tlsv1_2", TLS1_2_VERSION, TLS1_2_VERSION, false},
+    {"tlsv1_2+", TLS1_2_VERSION, 0, false},
+    {"tlsv1_3", TLS1_3_VERSION, TLS1_3_VERSION, false},
+    {"tlsv1_3+", TLS1_3_VERSION, 0, false},
+    {"dtls", DTLS1_2_VERSION, 0, true},
+    {"dtlsv1_2", DTLS1_2_VERSION, DTLS1_2_VERSION, true},
   };
   for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++) {
     if (strcmp(name, protocols[i].name) == 0) {
@@ -79,7 +82,7 @@ static void set_defaults(tls_context *ctx, const protocol *range)
 }
 
 /* create(protocol): "any", "sslv23", or "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3", which with a "+" stand for that version
-   and newer ones. Returns a context without a mode, or nil, message, detail. SSL_CTX_new(3), SSL_CTX_set_min_proto_version(3). */
+   and newer ones; "dtls" (1.2 or newer) or "dtlsv1_2". Returns a context without a mode, or nil, message, detail. SSL_CTX_new(3), SSL_CTX_set_min_proto_version(3). */
 static int create(lua_State *L)
 {
   const char *name = tls_checkname(L, 1);
@@ -90,11 +93,14 @@ static int create(lua_State *L)
   tls_error_clear();
   tls_nudge(L, CONTEXT_KIB);
   tls_context *ctx = tls_newobject(L, &tls_context_type, sizeof *ctx);
-  ctx->ctx = SSL_CTX_new(TLS_method());
+  ctx->ctx = SSL_CTX_new(range->dtls ? DTLS_method() : TLS_method());
   if (ctx->ctx == NULL) {
     return tls_fail_nil(L, tls_fail_queue(L, "error creating context", NULL));
   }
   set_defaults(ctx, range);
+  if (range->dtls) {
+    tls_dtls_prepare(ctx->ctx);
+  }
   return 1;
 }
 

@@ -39,6 +39,9 @@ int tls_engine_attach(lua_State *L)
   if (!ok) {
     return luaL_error(L, "not enough memory");
   }
+  if (SSL_is_dtls(c->ssl)) {
+    tls_dtls_engine(c);
+  }
   c->readahead = false; /* what was fed is at hand anyhow */
   return 0;
 }
@@ -160,6 +163,9 @@ static int reset(lua_State *L)
   c->readahead = false;
   if (!tls_memory_attach(c, packets)) {
     return luaL_error(L, "not enough memory");
+  }
+  if (packets) {
+    tls_dtls_engine(c);
   }
   lua_pushboolean(L, 1);
   return 1;

@@ -115,7 +115,7 @@ static int dohandshake(lua_State *L)
   }
   if (status == TLS_DONE) {
     c->state = TLS_STATE_CONNECTED;
-    SSL_free_buffers(c->ssl);
+    tls_transport_idle(c);
     lua_pushboolean(L, 1);
     return 1;
   }

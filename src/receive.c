@@ -40,8 +40,7 @@ static void release_idle(tls_connection *c)
   if (c->ssl != NULL && c->head == c->tail) {
     free(c->buf);
     c->buf = NULL;
-    SSL_free_buffers(c->ssl);
-    tls_memory_idle(c);
+    tls_transport_idle(c);
     tls_readahead_release(c->ssl);
   }
 }

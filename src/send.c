@@ -64,6 +64,10 @@ static enum tls_status send_range(tls_connection *c, const unsigned char *p, siz
     tls_error_set(e, TLS_KIND_CLOSED, "closed");
     return TLS_FAILED;
   }
+  if (n > TLS_RECORD && SSL_is_dtls(c->ssl)) {
+    tls_error_set(e, TLS_KIND_CONFIG, "a datagram of DTLS holds 16384 bytes at most");
+    return TLS_FAILED;
+  }
   while (*done < n && !(once && *done > 0)) {
     status = send_step(c, p + *done, n - *done, done, e);
     if (status == TLS_FAILED) {

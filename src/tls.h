@@ -260,6 +260,8 @@ typedef struct tls_connection {
   SSL_SESSION *session; /* a client's newest, to resume later */
   struct tls_sessions *sessions; /* of the SSL_CTX it was made from, NULL for a foreign one */
   struct tls_memory *memory; /* of an engine; NULL when there is a descriptor */
+  unsigned char *peer;  /* what tells a DTLS server's client from others, for its cookie; NULL before listen */
+  size_t npeer;
 } tls_connection;
 
 /* One OpenSSL call on a connection: entered, left, and its outcome. `object` is the connection's stack index. False (and
@@ -292,6 +294,7 @@ int tls_stream_want(lua_State *L, enum tls_status status);  /* pushes "wantread"
 
 void tls_transport_open(void); /* once a process: a peer that has gone must not kill it */
 bool tls_transport_attach(tls_connection *c, int fd); /* false when memory is short */
+void tls_transport_idle(tls_connection *c);            /* lets go of buffers that have nothing in them */
 void tls_transport_close(tls_connection *c);
 
 /* ---- memory.c, engine.c ------------------------------------------------------------------------------------------*/
@@ -303,6 +306,15 @@ size_t *tls_memory_limit(tls_connection *c, bool out); /* most bytes that may wa
 bool tls_memory_readable(const tls_connection *c); /* was something fed that OpenSSL has not seen? */
 int tls_engine_attach(lua_State *L);           /* ssl.core.setmemory */
 extern const luaL_Reg tls_engine_methods[];
+
+/* ---- dtls.c -------------------------------------------------------------------------------------------------------*/
+
+void tls_dtls_prepare(SSL_CTX *ctx);                /* a new context of DTLS */
+bool tls_dtls_attach(tls_connection *c, int fd);    /* false when memory is short */
+void tls_dtls_engine(tls_connection *c);            /* a new engine of DTLS: nobody can be asked for its MTU */
+int tls_dtls_timer(const tls_connection *c);        /* milliseconds until the last flight goes again, -1: no timer runs */
+void tls_dtls_free(tls_connection *c);
+extern const luaL_Reg tls_dtls_methods[];
 
 /* ---- wait.c -------------------------------------------------------------------------------------------------------*/
 

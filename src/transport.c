@@ -23,7 +23,7 @@ static bool set_bio(SSL *ssl, int fd)
 
 bool tls_transport_attach(tls_connection *c, int fd)
 {
-  if (!set_bio(c->ssl, fd)) {
+  if (!(SSL_is_dtls(c->ssl) ? tls_dtls_attach(c, fd) : set_bio(c->ssl, fd))) {
     return false;
   }
   c->fd = fd;
@@ -32,6 +32,15 @@ bool tls_transport_attach(tls_connection *c, int fd)
     fcntl(fd, F_SETFL, flags | O_NONBLOCK);
   }
   return true;
+}
+
+/* OpenSSL writes DTLS into the buffer that it has, and would not make a new one. */
+void tls_transport_idle(tls_connection *c)
+{
+  if (!SSL_is_dtls(c->ssl)) {
+    SSL_free_buffers(c->ssl);
+  }
+  tls_memory_idle(c);
 }
 
 void tls_transport_close(tls_connection *c)

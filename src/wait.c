@@ -46,13 +46,15 @@ static int remaining(const tls_connection *c, tls_deadline *d)
 bool tls_wait(const tls_connection *c, enum tls_status want, tls_deadline *d)
 {
   struct pollfd p = {.fd = c->fd, .events = want == TLS_WANT_WRITE ? POLLOUT : POLLIN};
-  int ms;
+  int ms, timer;
   if (c->block == 0 || c->fd < 0) {
     return false;
   }
   while ((ms = remaining(c, d)) != -2) {
-    int n = poll(&p, 1, ms);
-    if (n > 0) {
+    timer = tls_dtls_timer(c);
+    bool again = timer >= 0 && (ms < 0 || timer < ms);
+    int n = poll(&p, 1, again ? timer : ms);
+    if (n > 0 || (n == 0 && again)) { /* the next step sends the last flight again */
       return true;
     }
     if (n < 0 && errno != EINTR) {

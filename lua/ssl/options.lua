@@ -240,7 +240,7 @@ end
 
 M.rows = {
   { name = "protocol", type = "string", required = true,
-    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer" },
+    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer; dtls, dtlsv1_2" },
   { name = "mode", type = "string", required = true, apply = context.setmode,
     text = "client or server" },
   { name = "certificates", type = "array", apply = loadall,

@@ -1,0 +1,446 @@
+-- DTLS 1.2: on engines whose datagrams are lost, doubled, delayed and reordered, and on UDP sockets; the cookie exchange;
+-- timers; the size of datagrams.
+
+local socket = require "socket"
+local S = require "support"
+local E = require "engines"
+local ssl = S.ssl
+
+local function client(extra)
+  local cfg = S.client { protocol = "dtls" }
+  for k, v in pairs(extra or {}) do cfg[k] = v end
+  return assert(ssl.engine(cfg))
+end
+
+local function server(extra)
+  local cfg = S.server { protocol = "dtls" }
+  for k, v in pairs(extra or {}) do cfg[k] = v end
+  return assert(ssl.engine(cfg))
+end
+
+local sidebyside = false
+
+-- Lets time pass until an engine's timer is over, others' meanwhile when it runs in a coroutine; true if it had one.
+local function wait(conn)
+  local left = conn:dtlstimeout()
+  if not left then return false end
+  local till = socket.gettime() + math.min(left, 2) + 0.002
+  while socket.gettime() < till do
+    if sidebyside then coroutine.yield() end
+    socket.sleep(0.002)
+  end
+  return true
+end
+
+-- Runs functions side by side, each as a coroutine, to their ends; their results in order.
+local function together(functions)
+  local threads, results = {}, {}
+  for i, f in ipairs(functions) do threads[i] = coroutine.create(f) end
+  sidebyside = true
+  S.poll(function()
+    local alive = false
+    for i, thread in ipairs(threads) do
+      if coroutine.status(thread) ~= "dead" then
+        local answer = { coroutine.resume(thread) }
+        assert(answer[1], answer[2])
+        results[i] = answer
+        alive = true
+      end
+    end
+    return not alive
+  end, "handshakes side by side")
+  sidebyside = false
+  return results
+end
+
+-- Handshakes two engines over a line that does with the n-th datagram what `fate(n)` says: "pass", "drop", "double", "delay"
+-- (comes after the next one). Time passes when nothing moves. True when both are done.
+local function lossy(c, s, fate)
+  local count, done, late = 0, {}, {}
+  local function carry(from, to)
+    local moved = false
+    for _ = 1, 50 do
+      local datagram = from:drain()
+      if datagram == "" then return moved end
+      count = count + 1
+      moved = true
+      local what = fate(count)
+      if what == "delay" then
+        late[to] = datagram
+      elseif what ~= "drop" then
+        assert(to:feed(datagram))
+        if what == "double" then assert(to:feed(datagram)) end
+        if late[to] then
+          assert(to:feed(late[to]))
+          late[to] = nil
+        end
+      end
+    end
+    error("too many datagrams")
+  end
+  for _ = 1, 60 do
+    local moved = false
+    for _, pair in ipairs { { c, s }, { s, c } } do
+      if not done[pair[1]] then
+        local ok, message = pair[1]:dohandshake()
+        if not ok and not S.wants(message) then return false, message end
+        done[pair[1]] = ok
+      else
+        pair[1]:read() -- a peer that missed our last flight sends its own again
+      end
+      moved = carry(pair[1], pair[2]) or moved
+    end
+    if done[c] and done[s] and not moved then return true end
+    if not moved then
+      local timers = wait(c)
+      if not timers then timers = wait(s) end
+      if not timers then return false, "no timer runs, and nobody is done" end
+    end
+  end
+  return false, "no end"
+end
+
+local function talk(c, s)
+  assert.equal(5, (c:write("hello")))
+  E.carry(c, s)
+  assert.equal("hello", (s:read()))
+  assert.equal(6, (s:write("answer")))
+  E.carry(s, c)
+  assert.equal("answer", (c:read()))
+end
+
+describe("DTLS", function()
+  it("shakes hands and talks in datagrams", function()
+    local c, s = client(), server()
+    E.shake(c, s)
+    assert.equal("DTLSv1.2", c:info("protocol"))
+    assert.is_true(c:getpeerverification())
+    talk(c, s)
+    c:write("one")
+    c:write("two")
+    assert.is_true(c:pendingout() > 0)
+    local first, second = c:drain(1), c:drain()
+    assert.equal("", c:drain())
+    s:feed(second)
+    s:feed(first)
+    assert.equal("two", (s:read()))
+    assert.equal("one", (s:read()))
+    assert.same({ nil, "wantread" }, { E.two(s:read()) })
+  end)
+
+  it("drops datagrams that are damaged or repeated, and goes on", function()
+    local c, s = client(), server()
+    E.shake(c, s)
+    c:write("once")
+    local datagram = c:drain()
+    s:feed(datagram:sub(1, -2) .. string.char((datagram:byte(-1) + 1) % 256))
+    s:feed("junk")
+    s:feed(datagram:sub(1, 9))
+    s:feed(datagram)
+    s:feed(datagram)
+    assert.equal("once", (s:read()))
+    assert.same({ nil, "wantread" }, { E.two(s:read()) })
+    talk(c, s)
+  end)
+
+  it("fits its flights to the datagrams' size", function()
+    for _, mtu in ipairs { 300, 500, 1232 } do
+      local c, s = client(), server()
+      if mtu ~= 1232 then
+        assert.is_true(c:setmtu(mtu))
+        assert.is_true(s:setmtu(mtu))
+      end
+      for _ = 1, 10 do
+        for _, pair in ipairs { { c, s }, { s, c } } do
+          pair[1]:dohandshake()
+          local datagram = pair[1]:drain()
+          while datagram ~= "" do
+            assert.is_true(#datagram <= mtu, #datagram)
+            pair[2]:feed(datagram)
+            datagram = pair[1]:drain()
+          end
+        end
+      end
+      assert.is_true(c:dohandshake())
+      assert.is_true(s:dohandshake())
+    end
+    local c = client()
+    for _, mtu in ipairs { 0, 1, 100, 65536, 1e15 } do
+      local ok, message = c:setmtu(mtu)
+      assert.is_nil(ok)
+      assert.truthy(message:find("cannot have this size"))
+    end
+    assert.has_error(function() c:setmtu("x") end)
+  end)
+
+  it("holds 16384 bytes a datagram, and says so", function()
+    local c, s = client(), server()
+    E.shake(c, s)
+    local most = ("m"):rep(16384)
+    assert.equal(16384, (c:write(most)))
+    E.carry(c, s)
+    assert.equal(most, (s:read()))
+    for _, name in ipairs { "send", "write" } do
+      local last, message, sent, detail = c[name](c, most .. "x")
+      assert.is_nil(last)
+      assert.equal("a datagram of DTLS holds 16384 bytes at most", message)
+      assert.same({ 0, "config" }, { sent, detail.kind })
+    end
+    talk(c, s)
+  end)
+
+  it("runs a timer while it waits for an answer", function()
+    local c = client()
+    assert.is_nil(c:dtlstimeout())
+    c:dohandshake()
+    local left = c:dtlstimeout()
+    assert.is_true(left > 0.5 and left <= 1)
+    assert.is_false(c:handletimeout())
+    local hello = c:drain()
+    assert.equal("", c:drain())
+    wait(c)
+    assert.equal(0, c:dtlstimeout())
+    assert.is_true(c:handletimeout())
+    assert.equal(#hello, #c:drain())
+    left = c:dtlstimeout()
+    assert.is_true(left > 1.5 and left <= 2, tostring(left))
+  end)
+
+  it("ends a handshake in spite of any fate of the first ten datagrams", function()
+    for n = 1, 10 do
+      for _, fate in ipairs { "double", "delay" } do
+        local ok, message = lossy(client(), server(), function(i) return i == n and fate or "pass" end)
+        assert.is_true(ok, ("%s %d: %s"):format(fate, n, tostring(message)))
+      end
+    end
+    for _, fate in ipairs { "double", "delay" } do
+      local ok, message = lossy(client(), server(), function() return fate == "delay" and "double" or fate end)
+      assert.is_true(ok, message)
+    end
+  end)
+
+  it("ends a handshake though any of the first datagrams is lost", function()
+    local tries = {}
+    for n = 1, 10 do
+      tries[n] = function() return lossy(client(), server(), function(i) return i == n and "drop" or "pass" end) end
+    end
+    for n, answer in ipairs(together(tries)) do
+      assert.is_true(answer[2], ("loss of %d: %s"):format(n, tostring(answer[3])))
+    end
+  end)
+
+  it("ends a handshake on a line that is bad all over", function()
+    local tries = {}
+    for seed = 1, 12 do
+      local random = E.random(seed * 7919)
+      local fates = { "pass", "pass", "pass", "pass", "pass", "double", "delay", "drop" }
+      tries[seed] = function() return lossy(client(), server(), function() return fates[random(8)] end) end
+    end
+    for seed, answer in ipairs(together(tries)) do
+      assert.is_true(answer[2], ("seed %d: %s"):format(seed, tostring(answer[3])))
+    end
+  end)
+
+  it("answers its methods on other connections and in other states", function()
+    local tls = assert(ssl.engine(S.server()))
+    local words = "the connection does not speak DTLS; the context's protocol says what it speaks"
+    for name, arg in pairs { listen = "x", dtlstimeout = 1, handletimeout = 1, setmtu = 1000 } do
+      assert.same({ nil, words }, { E.two(tls[name](tls, arg)) })
+      local closed = server()
+      closed:close()
+      assert.same({ nil, "closed" }, { E.two(closed[name](closed, arg)) })
+    end
+    local c, s = client(), server()
+    assert.same({ nil, "only a server listens, before its handshake" }, { E.two(c:listen("x")) })
+    E.shake(c, s)
+    assert.same({ nil, "only a server listens, before its handshake" }, { E.two(s:listen("x")) })
+    assert.has_error(function() s:listen() end)
+    c:reset()
+    s:reset()
+    E.shake(c, s)
+    talk(c, s)
+  end)
+
+  describe("listen", function()
+    local c, s
+
+    before_each(function()
+      c, s = client(), server()
+      assert.same({ nil, "wantread" }, { E.two(s:listen("a")) })
+      c:dohandshake()
+      E.carry(c, s)
+    end)
+
+    it("lets nobody in without a cookie, and goes on with one", function()
+      assert.same({ nil, "retry" }, { E.two(s:listen("a")) })
+      assert.same({ nil, "wantread" }, { E.two(s:listen("a")) })
+      E.carry(s, c)
+      c:dohandshake()
+      E.carry(c, s)
+      assert.is_true(s:listen("a"))
+      E.shake(c, s)
+      talk(c, s)
+    end)
+
+    it("keeps nothing: another connection takes the cookie", function()
+      assert.same({ nil, "retry" }, { E.two(s:listen("a")) })
+      E.carry(s, c)
+      c:dohandshake()
+      s:close()
+      s = server()
+      E.carry(c, s)
+      assert.is_true(s:listen("a"))
+      E.shake(c, s)
+      talk(c, s)
+    end)
+
+    it("takes no cookie from another peer", function()
+      assert.same({ nil, "retry" }, { E.two(s:listen("a")) })
+      E.carry(s, c)
+      c:dohandshake()
+      local datagram = c:drain()
+      s:feed(datagram)
+      assert.same({ nil, "retry" }, { E.two(s:listen("b")) })
+      s:feed(datagram)
+      assert.is_true(s:listen("a"))
+    end)
+
+    it("passes over junk", function()
+      s:reset()
+      for _, junk in ipairs { "x", ("\0"):rep(100), ("\22\254\253"):rep(30), ("z"):rep(2000) } do
+        s:feed(junk)
+        assert.is_nil((s:listen("a")))
+        assert.equal("", s:drain())
+      end
+      c:reset()
+      c:dohandshake()
+      E.carry(c, s)
+      assert.same({ nil, "retry" }, { E.two(s:listen("")) })
+    end)
+
+    it("takes any cut or flipped hello without harm", function()
+      s:reset()
+      c:reset()
+      c:dohandshake()
+      local hello = c:drain()
+      for cut = 1, #hello - 1, 3 do
+        s:feed(hello:sub(1, cut))
+        assert.is_nil((s:listen("a")))
+        s:drain()
+        s:feed(hello:sub(1, cut - 1) .. string.char((hello:byte(cut) + 128) % 256) .. hello:sub(cut + 1))
+        assert.is_nil((s:listen("a")))
+        s:drain()
+      end
+    end)
+  end)
+
+  describe("on UDP sockets", function()
+    local function sockets()
+      local a, b = assert(socket.udp()), assert(socket.udp())
+      assert(a:setsockname("127.0.0.1", 0))
+      assert(b:setsockname("127.0.0.1", 0))
+      local _, aport = a:getsockname()
+      local _, bport = b:getsockname()
+      assert(a:setpeername("127.0.0.1", bport))
+      assert(b:setpeername("127.0.0.1", aport))
+      return a, b
+    end
+
+    it("shakes hands and talks", function()
+      local a, b = sockets()
+      local c = assert(ssl.wrap(a, S.client { protocol = "dtls" }))
+      local s = assert(ssl.wrap(b, S.server { protocol = "dtlsv1_2" }))
+      c:settimeout(0)
+      s:settimeout(0)
+      S.shake(c, s)
+      assert.is_true(c:dohandshake())
+      assert.is_true(s:dohandshake())
+      c:write("over UDP")
+      S.poll(function() return select(2, s:receive(0)) ~= "wantread" end)
+      assert.equal("over UDP", (s:read()))
+      assert.equal("127.0.0.1", (c:getpeername()))
+      c:close()
+      S.poll(function() return select(2, s:read()) == "closed" end)
+      s:close()
+    end)
+
+    it("sends a lost flight again while it blocks", function()
+      local a, b = sockets()
+      local c = assert(ssl.wrap(a, S.client { protocol = "dtls" }))
+      c:settimeout(1.5)
+      local before = socket.gettime()
+      assert.same({ false, "wantread" }, { E.two(c:dohandshake()) })
+      assert.is_true(socket.gettime() - before < 10)
+      b:settimeout(2)
+      local first, second = b:receive(), b:receive()
+      assert.is_string(first)
+      assert.equal(#first, #second)
+      c:close()
+      b:close()
+    end)
+
+    it("says that nobody is there", function()
+      local a, b = sockets()
+      b:close()
+      local c = assert(ssl.wrap(a, S.client { protocol = "dtls" }))
+      c:settimeout(5)
+      local ok, message, detail = c:dohandshake()
+      assert.is_false(ok)
+      assert.equal("connection refused", message)
+      assert.equal("system", detail.kind)
+      c:close()
+    end)
+  end)
+end)
+
+describe("ssl.cookie", function()
+  it("is for one peer, and in letters", function()
+    local cookie = ssl.cookie("192.0.2.1:5000")
+    assert.equal(44, #cookie)
+    assert.truthy(cookie:match("^[%w+/]+=$"))
+    assert.is_true(ssl.checkcookie("192.0.2.1:5000", cookie))
+    assert.is_false(ssl.checkcookie("192.0.2.1:5001", cookie))
+    assert.is_true(ssl.checkcookie("", ssl.cookie("")))
+    assert.is_true(ssl.checkcookie("a\0b", ssl.cookie("a\0b")))
+    assert.is_false(ssl.checkcookie("a\0c", ssl.cookie("a\0b")))
+    assert.is_true(ssl.checkcookie(5, ssl.cookie("5")))
+  end)
+
+  it("takes nothing else for a cookie", function()
+    local cookie = ssl.cookie("p")
+    for i = 1, #cookie do
+      local other = cookie:sub(i, i) == "A" and "B" or "A"
+      assert.is_false(ssl.checkcookie("p", cookie:sub(1, i - 1) .. other .. cookie:sub(i + 1)))
+    end
+    for _, junk in ipairs { "", "x", cookie .. "=", cookie:sub(1, -2), ("!"):rep(44), ("\0"):rep(44), " " .. cookie } do
+      assert.is_false(ssl.checkcookie("p", junk))
+    end
+    assert.has_error(function() ssl.cookie() end)
+    assert.has_error(function() ssl.cookie({}) end)
+    assert.has_error(function() ssl.checkcookie("p") end)
+  end)
+
+  it("is good for a minute", function()
+    if not os.execute("command -v faketime >/dev/null") then pending("faketime is not installed") end
+    -- A clock that runs a hundred times as fast.
+    local said = S.fresh([[
+      local ssl = require "ssl"
+      local core = require "ssl.core"
+      local began, cookie, good, bad = core.now(), ssl.cookie("p"), true, false
+      for _ = 1, 1e6 do
+        local age = core.now() - began
+        local ok = ssl.checkcookie("p", cookie)
+        if age < 58 and core.now() - began < 58 then good = good and ok end
+        if age > 63 then bad = ok break end
+      end
+      io.write(tostring(good), " ", tostring(bad), " ", tostring(core.now() - began > 63))
+    ]], "faketime -f '+0 x100'")
+    assert.equal("true false true", said)
+  end)
+
+  it("is another process's no more", function()
+    local theirs = S.fresh([[io.write(require("ssl").cookie("p"))]])
+    assert.equal(44, #theirs)
+    assert.is_false(ssl.checkcookie("p", theirs))
+  end)
+end)
