@@ -61,6 +61,14 @@ else
 end
 t.equal("GET: a redirect to http, given when asked", select(2, fetch(BASE .. "/downgrade", { redirect = false })), 302)
 
+-- nginx staples an OCSP response on this port only.
+if t.ours then
+  body, code = fetch(BASE .. "/page.txt", { ocsp = "require" })
+  t.check("OCSP: the response that nginx staples is good", body == "a page of nginx\n", code)
+  refused("OCSP: a server that staples none is refused", "https://127.0.0.1:" .. os.getenv("NGINX_MUTUAL"),
+    { ocsp = "require" }, "the server sent no OCSP response")
+end
+
 body = fetch(BASE .. "/tls")
 t.check("TLS 1.3 by default", tostring(body):find("^TLSv1.3 TLS_"), body)
 body = fetch(BASE .. "/tls", { protocol = "tlsv1_2" })

@@ -23,6 +23,8 @@ start_nginx() {
   mkdir -p "$TMP/www"
   printf 'a page of nginx\n' >"$TMP/www/page.txt"
   openssl rand -out "$TMP/www/big.bin" $((10 * 1024 * 1024))
+  openssl ocsp -index "$CERTS/rootA.index" -CA "$CERTS/rootA.pem" -issuer "$CERTS/rootA.pem" -cert "$CERTS/serverA.pem" \
+    -rsigner "$CERTS/ocspA.pem" -rkey "$CERTS/ocspAkey.pem" -ndays 1 -noverify -respout "$TMP/staple.der" >/dev/null 2>&1
   try_start launch_nginx || { not_ok "nginx starts" "$(tail -n 3 "$TMP/nginx.log")"; return 1; }
   nginx_ready=yes
   export NGINX_PORT NGINX_WRONGHOST NGINX_MUTUAL CLOSED_PORT
