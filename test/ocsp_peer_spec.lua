@@ -1,4 +1,4 @@
--- Stapling with other people's programs: s_client and gnutls-cli ask our server, openssl and GnuTLS staple to our client.
+-- Stapling with other programs: s_client and gnutls-cli ask our server, openssl and GnuTLS staple to our client.
 
 local socket = require "socket"
 local ssl = require "ssl"
