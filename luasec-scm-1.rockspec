@@ -48,6 +48,7 @@ build = {
         "src/handshake.c",
         "src/hint.c",
         "src/inspect.c",
+        "src/keylog.c",
         "src/material.c",
         "src/memory.c",
         "src/object.c",

@@ -261,6 +261,7 @@ static int select_context(tls_connection *c, tls_context *ctx)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   tls_context_identify(ctx);
+  tls_keylog_follow(SSL_get_SSL_CTX(c->ssl), ctx->ctx);
   return SSL_set_SSL_CTX(c->ssl, ctx->ctx) != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 

@@ -447,5 +447,6 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
   tls_setfuncs(L, tls_sessions_functions, 0);
   tls_setfuncs(L, tls_sessionstore_functions, 0);
   tls_setfuncs(L, tls_reload_functions, 0);
+  tls_setfuncs(L, tls_keylog_functions, 0);
   return 1;
 }

@@ -41,6 +41,7 @@ enum tls_slot {
   TLS_SLOT_SERVERNAME, /* name that client connections send as SNI */
   TLS_SLOT_STORE,      /* table of functions that keep a server's sessions */
   TLS_SLOT_OCSP,       /* function(conn, certificate) -> DER */
+  TLS_SLOT_KEYLOG,     /* function(line), or the file */
   /* of a connection */
   TLS_SLOT_CONTEXT,    /* the context given at its creation */
   TLS_SLOT_SELECTED,   /* the context that SNI selected */
@@ -409,6 +410,9 @@ extern const luaL_Reg tls_trust_functions[];
 /* ---- reload.c, keylog.c: more of them -----------------------------------------------------------------------------*/
 
 extern const luaL_Reg tls_reload_functions[];
+extern const luaL_Reg tls_keylog_functions[];
+/* A connection moves to another context: what the first one logs is logged there too. */
+void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);
 
 /* ---- selfsigned.c -------------------------------------------------------------------------------------------------*/
 

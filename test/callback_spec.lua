@@ -41,6 +41,16 @@ local kinds = {
       end })
     end,
   },
+  keylog = {
+    side = "server", name = "keylog",
+    good = function() end,
+    setup = function(f) return S.client(), S.server { keylog = f } end,
+  },
+  ["client keylog"] = {
+    side = "client", name = "keylog",
+    good = function() end,
+    setup = function(f) return S.client { keylog = f, protocol = "tlsv1_2" }, S.server() end,
+  },
   dhparam = {
     side = "server", name = "dhparam",
     good = dhpem,

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a job needs, and only those that are missing.
 #
-#   tools/deps.sh GROUP...     build demo samples test compat real lint valgrind rock bench all
+#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind rock bench all
 #
 # LUA_VERSION (5.1 5.2 5.3 5.4 luajit, default 5.4) chooses the Lua; the group all takes every one.
 # Returns at once when nothing is missing. Services that come along are not started. A root without
@@ -23,6 +23,7 @@ packages() {
     demo) echo openssl lua-socket ;;
     samples) echo openssl ca-certificates lua-socket lua-busted ;;
     test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl lua-sec gnutls-bin python3 faketime ;;
+    capture) echo tshark ;; # with it, a spec decrypts what it captured
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
     real) echo openssl ca-certificates lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp luarocks \
       lua-copas lua-event zip unzip curl procps ;;
@@ -31,7 +32,7 @@ packages() {
     rock) echo luarocks ;;
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
-      for group in build demo samples test compat real lint valgrind rock bench; do packages $group; done
+      for group in build demo samples test capture compat real lint valgrind rock bench; do packages $group; done
       for version in 5.1 5.2 5.3 5.4 luajit; do lua_packages $version; done ;;
     *) echo "tools/deps.sh: no group named $1" >&2; exit 1 ;;
   esac

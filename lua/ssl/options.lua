@@ -206,6 +206,18 @@ local function stapling(ctx, value, cfg)
   return ctx:setocsp(list)
 end
 
+-- ---- key log
+
+-- The environment alone never turns it on.
+local function setkeylog(ctx, value)
+  if not value then return true end
+  if value == true then
+    value = os.getenv("SSLKEYLOGFILE") or ""
+    if value == "" then return refuse("keylog = true needs a path in the environment variable SSLKEYLOGFILE") end
+  end
+  return context.setkeylog(ctx, value)
+end
+
 -- ---- the rows
 
 -- Most settings are handed to one function, when they are set at all.
@@ -340,6 +352,8 @@ M.rows = {
   { name = "ticketkeys", type = "array", apply = sessions.ticketkeys,
     text = "server: the keys of its session tickets, tables with name (16 bytes), aes and hmac (32 bytes); " ..
       "the first encrypts" },
+  { name = "keylog", type = "path|function|boolean", apply = setkeylog,
+    text = "logs the secrets for decrypting captures: a file to append to; function(line); true: $SSLKEYLOGFILE" },
   { name = "strict", type = "boolean", text = "refuse every key that is no setting, not only near misses" },
   { name = "verifyname", type = "string|false", of = "servername",
     text = "client: the name checked instead of servername; false: none" },
