@@ -133,7 +133,7 @@ int tls_staple_give(SSL *ssl)
   } else if (!ask_program(&q)) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
-  size_t largest = SSL_version(ssl) < TLS1_3_VERSION ? LARGEST_TLS12 : LARGEST_TLS13;
+  size_t largest = SSL_version(ssl) == TLS1_3_VERSION ? LARGEST_TLS13 : LARGEST_TLS12; /* DTLS counts otherwise */
   if (q.der == NULL || q.n > largest || SSL_set_tlsext_status_ocsp_resp(ssl, q.der, (long)q.n) != 1) {
     OPENSSL_free(q.der);
     return SSL_TLSEXT_ERR_NOACK;

@@ -35,6 +35,19 @@ describe("luaossl", function()
     return ctx
   end
 
+  it("connections that ask for an OCSP response can be asked for it", function()
+    local good = require("ocspkit").craft { cert = "serverA" }
+    local client = ossl_ssl.new(clientctx(), false)
+    client:setTLSextStatusType("ocsp")
+    local c, s = support.wrapped(client, support.server { ocsp = good })
+    local cr = support.shake(c, s)
+    assert.is_true(cr[1], cr[2])
+    local answer = c:getocsp()
+    assert.same({ "good", true, good }, { answer.status, answer.verified, answer.der })
+    c:close()
+    s:close()
+  end)
+
   local function use(c, s)
     local cr, sr = support.shake(c, s)
     assert.same({ true }, cr)

@@ -1,5 +1,6 @@
 -- src/ocsp.c: a client that asks for its server's OCSP response, and what comes of it.
 
+local socket = require "socket"
 local S = require "support"
 local kit = require "ocspkit"
 local der = require "der"
@@ -299,6 +300,38 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
       assert.is_false((c:getpeerverification()))
       c:close()
       s:close()
+    end)
+
+    it("resumes by itself what was checked, and only that", function()
+      local server = assert(ssl.newcontext(S.server { ocsp = good }))
+      local ctx = assert(ssl.newcontext(client("request", { sessions = true, servername = "localhost" })))
+      local listener = assert(socket.bind("127.0.0.1", 0))
+      local _, port = listener:getsockname()
+      local function reused()
+        local c = assert(ssl.wrap(assert(socket.connect("127.0.0.1", port)), ctx))
+        local s = assert(ssl.wrap(assert(listener:accept()), server))
+        c:settimeout(0)
+        s:settimeout(0)
+        local cr = S.shake(c, s)
+        assert.is_true(cr[1], cr[2])
+        S.transfer(s, c, "hello")
+        local resumed, answer = c:sessionreused(), c:getocsp()
+        c:close()
+        s:close()
+        assert.equal(resumed, answer == nil)
+        return resumed
+      end
+      assert.is_false(reused())
+      assert.is_true(reused())
+      assert.is_true(ctx:setocsp("require"))
+      assert.is_false(reused())
+      assert.is_true(reused())
+      -- A revocation that was passed over is looked at again each time.
+      server = assert(ssl.newcontext(revokedserver()))
+      ctx = assert(ssl.newcontext(client("require", { sessions = true, servername = "localhost",
+        verifyext = "lsec_continue" })))
+      for _ = 1, 3 do assert.is_false(reused()) end
+      listener:close()
     end)
 
     it("changes its mind for the connections to come", function()

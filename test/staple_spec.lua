@@ -300,6 +300,19 @@ for _, version in ipairs(both) do
   end)
 end
 
+describe("a server with DTLS", function()
+  it("staples what fits", function()
+    local E = require "engines"
+    local response = large(1)
+    for _, value in ipairs { good, response, function() return response end } do
+      local c, s = E.pair({ protocol = "dtls", ocsp = "request" }, { protocol = "dtls", ocsp = value })
+      E.shake(c, s)
+      assert.equal("DTLSv1.2", c:info("protocol"))
+      assert.equal(value == good and good or nil, (c:getocsp() or {}).der)
+    end
+  end)
+end)
+
 describe("ctx:setocsp on a server", function()
   local ctx = assert(ssl.newcontext(S.server()))
 
