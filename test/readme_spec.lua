@@ -74,6 +74,16 @@ describe("README.md", function()
     serving:close()
   end)
 
+  it("has a server that staples", function()
+    local kit = require "ocspkit"
+    local file = S.tmpfile(kit.craft { cert = "serverA" })
+    local running = start(("local ssl, der = require 'ssl', io.open(%q, 'rb'):read('*a') local newer = der "):format(file)
+      .. find("setocsp") .. " print 'ok'", 0)
+    assert.equal("ok\n", running:read("*a"))
+    running:close()
+    os.remove(file)
+  end)
+
   it("names every make target that it tells of", function()
     local makefile = S.read("Makefile")
     for target in S.read("README.md"):gmatch("`make ([%a-]+)") do
