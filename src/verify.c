@@ -14,16 +14,26 @@
 /* A hostile chain can have many certificates with many errors each; what comes later than these is not told. */
 #define LOG_MAX 64
 
+typedef struct refusal {
+  char subject[256];     /* of the first certificate refused */
+  char names[192];       /* those that the peer's certificate is for, when it was refused for its names */
+  STACK_OF(X509) *chain; /* what the peer sent: OpenSSL forgets it */
+} refusal;
+
+/* Made with its first entry, and as long as its entries: connections that go on in spite of them keep it. */
 typedef struct tls_verify_log {
-  bool table; /* getpeerverification answers with a table: an lsec_ flag was set */
+  bool table;   /* getpeerverification answers with a table: an lsec_ flag was set */
   int n;
+  refusal *why; /* NULL where a refusal does not end the handshake, or memory is short */
   struct {
     int depth, error;
-  } entry[LOG_MAX];
-  char subject[256]; /* of the first certificate refused */
-  char names[192];   /* those that the peer's certificate is for, when it was refused for its names */
-  STACK_OF(X509) *chain; /* what the peer sent, when it was refused: OpenSSL forgets it */
+  } entry[];
 } tls_verify_log;
+
+static size_t log_size(int n)
+{
+  return sizeof(tls_verify_log) + (size_t)n * sizeof ((tls_verify_log *)NULL)->entry[0];
+}
 
 /* A hostile certificate can have anything in its names, and 10,000 of them: what is shown is printable, and short. */
 static void add_name(char *names, size_t size, const unsigned char *s, int n)
@@ -45,42 +55,74 @@ static void add_name(char *names, size_t size, const unsigned char *s, int n)
   names[len] = '\0';
 }
 
-static void log_names(tls_verify_log *log, X509 *leaf)
+static void log_names(char *names, size_t size, X509 *leaf)
 {
   GENERAL_NAMES *list = leaf != NULL ? X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL) : NULL;
   for (int i = 0; i < sk_GENERAL_NAME_num(list); i++) {
     const GENERAL_NAME *name = sk_GENERAL_NAME_value(list, i);
     char text[INET6_ADDRSTRLEN];
     if (name->type == GEN_DNS) {
-      add_name(log->names, sizeof log->names, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
+      add_name(names, size, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
     } else if (name->type == GEN_IPADD) {
       int n = ASN1_STRING_length(name->d.iPAddress);
       int family = n == 4 ? AF_INET : AF_INET6;
       if ((n == 4 || n == 16) && inet_ntop(family, ASN1_STRING_get0_data(name->d.iPAddress), text, sizeof text) != NULL) {
-        add_name(log->names, sizeof log->names, (const unsigned char *)text, (int)strlen(text));
+        add_name(names, size, (const unsigned char *)text, (int)strlen(text));
       }
     }
   }
   GENERAL_NAMES_free(list);
 }
 
-static void log_entry(tls_connection *c, X509_STORE_CTX *store)
+/* False when memory is short. */
+static bool add_entry(tls_connection *c, int depth, int error)
 {
   tls_verify_log *log = c->log;
-  if (log == NULL || log->n == LOG_MAX) {
-    return;
+  int n = log != NULL ? log->n : 0;
+  if (n == LOG_MAX) {
+    return true;
   }
+  log = realloc(log, log_size(n + 1));
+  if (log == NULL) {
+    return false;
+  }
+  c->log = log;
+  if (n == 0) {
+    const tls_context *ctx = tls_contextof(c->ssl);
+    log->table = ctx != NULL && ctx->verifyext != 0;
+    log->why = NULL;
+  }
+  log->entry[n].depth = depth;
+  log->entry[n].error = error;
+  log->n = n + 1;
+  return true;
+}
+
+/* What the failure of the handshake will tell of the certificates, besides the error. */
+static void explain(tls_verify_log *log, X509_STORE_CTX *store, int error)
+{
   X509 *cert = X509_STORE_CTX_get_current_cert(store);
-  if (log->n == 0 && cert != NULL) {
-    X509_NAME_oneline(X509_get_subject_name(cert), log->subject, sizeof log->subject);
+  if (log->n == 1) {
+    log->why = calloc(1, sizeof *log->why);
+    if (log->why != NULL && cert != NULL) {
+      X509_NAME_oneline(X509_get_subject_name(cert), log->why->subject, sizeof log->why->subject);
+    }
   }
+  if (log->why != NULL && (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH)) {
+    log_names(log->why->names, sizeof log->why->names, X509_STORE_CTX_get0_cert(store));
+  }
+}
+
+/* False when memory is short. A connection that is not verified keeps its verdict, not a log: there may be thousands. */
+static bool log_error(tls_connection *c, unsigned flags, X509_STORE_CTX *store)
+{
   int error = X509_STORE_CTX_get_error(store);
-  if (error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH) {
-    log_names(log, X509_STORE_CTX_get0_cert(store));
+  bool fatal = SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE;
+  bool ok = (!fatal && flags == 0) || add_entry(c, X509_STORE_CTX_get_error_depth(store), error);
+  if (ok && fatal) {
+    explain(c->log, store, error);
   }
-  log->entry[log->n].depth = X509_STORE_CTX_get_error_depth(store);
-  log->entry[log->n].error = error;
-  log->n++;
+  return ok;
 }
 
 static SSL *ssl_of(X509_STORE_CTX *store)
@@ -96,23 +138,10 @@ static int on_error(int ok, X509_STORE_CTX *store)
   if (ok) {
     return 1;
   }
-  if (c != NULL) {
-    log_entry(c, store);
-  }
-  return ctx != NULL && (ctx->verifyext & TLS_LSEC_CONTINUE) != 0;
-}
-
-/* A fresh log for this verification; the handshake goes on without one when memory is short. */
-static void start_log(tls_connection *c, bool table)
-{
-  tls_verify_free(c);
-  c->log = malloc(sizeof *c->log);
-  if (c->log != NULL) {
-    c->log->chain = NULL;
-    c->log->table = table;
-    c->log->n = 0;
-    c->log->subject[0] = c->log->names[0] = '\0';
-  }
+  unsigned flags = ctx != NULL ? ctx->verifyext : 0;
+  /* An error that cannot be remembered is not passed over. */
+  bool logged = c == NULL || log_error(c, flags, store);
+  return logged && (flags & TLS_LSEC_CONTINUE) != 0;
 }
 
 /* The context in use now decides, not the one the connection was made from: SNI may have changed it. */
@@ -124,7 +153,7 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
   unsigned flags = ctx != NULL ? ctx->verifyext : 0;
   (void)arg;
   if (c != NULL) {
-    start_log(c, flags != 0);
+    tls_verify_free(c);
   }
   if ((flags & TLS_LSEC_IGNORE_PURPOSE) != 0) {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
@@ -134,40 +163,34 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
   X509_STORE_CTX_set_verify_cb(store, on_error);
   int ok = X509_verify_cert(store);
   /* An error that was passed over must not be forgotten by what came after it. */
-  if (c != NULL && c->log != NULL && c->log->n > 0 && X509_STORE_CTX_get_error(store) == X509_V_OK) {
+  if (c != NULL && c->log != NULL && X509_STORE_CTX_get_error(store) == X509_V_OK) {
     X509_STORE_CTX_set_error(store, c->log->entry[0].error);
   }
-  if (c != NULL && c->log != NULL && c->log->n == 0) {
-    tls_verify_free(c);
-  }
-  if (c != NULL && c->log != NULL && ok <= 0 && X509_STORE_CTX_get0_untrusted(store) != NULL) {
-    c->log->chain = X509_chain_up_ref(X509_STORE_CTX_get0_untrusted(store));
+  STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+  if (c != NULL && c->log != NULL && c->log->why != NULL && ok <= 0 && sent != NULL) {
+    c->log->why->chain = X509_chain_up_ref(sent);
   }
   return ok;
 }
 
 void tls_verify_note(tls_connection *c, int error)
 {
-  const tls_context *ctx = tls_contextof(c->ssl);
-  if (c->log == NULL) {
-    start_log(c, ctx != NULL && ctx->verifyext != 0);
-  }
-  if (c->log != NULL && c->log->n < LOG_MAX) {
-    c->log->entry[c->log->n].depth = 0;
-    c->log->entry[c->log->n].error = error;
-    c->log->n++;
-  }
+  add_entry(c, 0, error);
 }
 
 STACK_OF(X509) *tls_verify_refused(const tls_connection *c)
 {
-  return c->log != NULL ? c->log->chain : NULL;
+  return c->log != NULL && c->log->why != NULL ? c->log->why->chain : NULL;
 }
 
 void tls_verify_free(tls_connection *c)
 {
-  if (c->log != NULL) {
-    sk_X509_pop_free(c->log->chain, X509_free);
+  if (c->log == NULL) {
+    return;
+  }
+  if (c->log->why != NULL) {
+    sk_X509_pop_free(c->log->why->chain, X509_free);
+    free(c->log->why);
   }
   free(c->log);
   c->log = NULL;
@@ -175,13 +198,15 @@ void tls_verify_free(tls_connection *c)
 
 void tls_verify_error(const tls_connection *c, tls_error *e)
 {
-  if (e->kind != TLS_KIND_VERIFY || c->log == NULL || c->log->n == 0) {
+  if (e->kind != TLS_KIND_VERIFY || c->log == NULL) {
     return;
   }
   e->verify = c->log->entry[0].error;
   e->depth = c->log->entry[0].depth;
-  memcpy(e->subject, c->log->subject, sizeof e->subject);
-  memcpy(e->names, c->log->names, sizeof e->names);
+  if (c->log->why != NULL) {
+    memcpy(e->subject, c->log->why->subject, sizeof e->subject);
+    memcpy(e->names, c->log->why->names, sizeof e->names);
+  }
   e->host = c->ssl != NULL ? X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0) : NULL;
   if (c->ssl != NULL && e->host == NULL) {
     char *ip = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl));
@@ -200,7 +225,7 @@ static int dup_log(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **log, i
 {
   (void)to, (void)from, (void)index, (void)argl, (void)argp;
   if (*log != NULL) {
-    *log = OPENSSL_memdup(*log, sizeof(tls_verify_log));
+    *log = OPENSSL_memdup(*log, log_size(((tls_verify_log *)*log)->n));
   }
   return 1; /* without it the verdict is still there */
 }
@@ -219,10 +244,13 @@ static void make_index(void)
 void tls_verify_keep(const tls_connection *c, SSL_SESSION *s)
 {
   CRYPTO_THREAD_run_once(&session_once, make_index);
-  if (c->log == NULL || c->log->n == 0 || SSL_SESSION_get_ex_data(s, session_index) != NULL) {
+  if (c->log == NULL || SSL_SESSION_get_ex_data(s, session_index) != NULL) {
     return;
   }
-  void *copy = OPENSSL_memdup(c->log, sizeof *c->log);
+  tls_verify_log *copy = OPENSSL_memdup(c->log, log_size(c->log->n));
+  if (copy != NULL) {
+    copy->why = NULL;
+  }
   if (copy != NULL && SSL_SESSION_set_ex_data(s, session_index, copy) != 1) {
     OPENSSL_free(copy);
   }
@@ -264,7 +292,7 @@ static void push_verdict(lua_State *L, const tls_connection *c, long result)
   bool table = log != NULL ? log->table : ctx != NULL && ctx->verifyext != 0;
   if (!table) {
     lua_pushstring(L, X509_verify_cert_error_string(result));
-  } else if (log != NULL && log->n > 0) {
+  } else if (log != NULL) {
     push_log(L, log);
   } else {
     /* A session that was exported brings the result, but not the log. */
