@@ -129,6 +129,7 @@ static SSL_TICKET_RETURN on_offer(SSL *ssl, SSL_SESSION *s, const unsigned char 
   case SSL_TICKET_SUCCESS_RENEW:
     return SSL_TICKET_RETURN_USE_RENEW;
   default:
+    tls_error_clear(); /* what a wrong key left there would be taken for the handshake's failure */
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
 }
