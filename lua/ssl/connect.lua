@@ -2,6 +2,7 @@
 -- first called, since nothing else of ssl needs LuaSocket.
 -- @module ssl.connect
 
+local contexts = require "ssl.contexts"
 local dial = require "ssl.dial"
 
 local M = {}
@@ -38,7 +39,8 @@ end
 -- @tparam string host name or IP address
 -- @tparam number|string port
 -- @tparam[opt] table flags settings as for newcontext; mode is "client"; protocol "tlsv1_2" and verify "none" unless
--- given; timeout: seconds for all of it, name look-up included; only read
+-- given; timeout: seconds for all of it, name look-up included; only read. Calls with the same settings share a context
+-- and, unless sessions is false, resume each other's sessions
 -- @treturn[1] userdata the connection, its timeouts off
 -- @treturn[1] userdata LuaSocket's object, which no longer has the descriptor
 -- @treturn[2] nil
@@ -50,8 +52,10 @@ function M.connect(ssl, host, port, flags)
   cfg.protocol = cfg.protocol or "tlsv1_2"
   cfg.verify = cfg.verify or "none"
   if cfg.servername == nil then cfg.servername = dial.name(host) end
+  if cfg.sessions == nil then cfg.sessions = true end
   local deadline = dial.deadline(tonumber(cfg.timeout))
-  local ctx, message, detail = ssl.newcontext(cfg)
+  cfg.timeout = nil
+  local ctx, message, detail = contexts.get(cfg)
   if not ctx then return nil, message, detail end
   local sock
   sock, message, detail = dial.dial(host, port, deadline)
