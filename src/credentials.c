@@ -4,6 +4,8 @@
  */
 #include "material.h"
 
+#include <string.h>
+
 #include <openssl/err.h>
 
 /* Tried on a connection first: a chain that the security level forbids would else leave its leaf behind in the context. */
@@ -68,6 +70,10 @@ static int failed(lua_State *L, const loading *l, const char *prefix)
     }
   }
   e.file = l->source.name;
+  if (l->source.kind == TLS_SOURCE_STORE && strstr(l->source.text, "pin-value") != NULL) {
+    e.file = NULL; /* the URI, which OpenSSL's entries repeat, has the token's PIN in it: RFC 7512 section 2.3 */
+    e.nstack = 0;
+  }
   return tls_fail_config(L, &e, prefix);
 }
 

@@ -136,6 +136,13 @@ static bool read_certificates(BIO *bio, STACK_OF(X509) *list)
   return true;
 }
 
+/* OpenSSL reads one value and leaves what follows, which may be the intermediates that somebody expects to be sent. */
+static bool ends(BIO *bio)
+{
+  unsigned char more;
+  return BIO_read(bio, &more, 1) <= 0;
+}
+
 /* The leaf and what follows it. */
 static bool read_chain(const tls_source *s, BIO *bio, tls_material *m)
 {
@@ -153,8 +160,10 @@ static bool read_chain(const tls_source *s, BIO *bio, tls_material *m)
   m->leaf = d2i_X509_bio(bio, NULL);
   if (m->leaf == NULL) {
     m->why = not_der(bio, "the file is neither PEM nor one whole certificate in DER");
+  } else if (!ends(bio)) {
+    m->why = "the file has more in it than one certificate in DER: use PEM";
   }
-  return m->leaf != NULL;
+  return m->why == NULL;
 }
 
 STACK_OF(X509) *tls_material_cas(const tls_source *s, const char **why)
@@ -195,7 +204,7 @@ static bool read_der_crl(BIO *bio, STACK_OF(X509_CRL) *list)
     X509_CRL_free(crl);
     crl = NULL;
   }
-  return crl != NULL;
+  return crl != NULL && ends(bio);
 }
 
 STACK_OF(X509_CRL) *tls_material_crls(const tls_source *s, const char **why)
@@ -288,6 +297,19 @@ static bool take_all(OSSL_STORE_CTX *store, tls_material *m)
   return true;
 }
 
+/* OpenSSL tries the URI as a path first; what it says of that is not what is wrong with the URI, unless it was a path. */
+static void open_failed(tls_material *m)
+{
+  unsigned long code = ERR_peek_last_error();
+  if (ERR_SYSTEM_ERROR(code)) {
+    int sys = ERR_GET_REASON(code);
+    tls_error_clear();
+    ERR_raise(ERR_LIB_SYS, sys);
+  } else if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_OSSL_STORE) {
+    m->why = "no provider is loaded that knows stores of this kind";
+  }
+}
+
 /* Takes the first key, or all certificates into m->rest. */
 static bool read_store(const tls_source *s, tls_password *p, int what, tls_material *m)
 {
@@ -296,6 +318,9 @@ static bool read_store(const tls_source *s, tls_password *p, int what, tls_mater
   OSSL_STORE_CTX *store = NULL;
   if (ui != NULL && (m->rest = sk_X509_new_null()) != NULL) {
     store = OSSL_STORE_open(s->text, ui, p, NULL, NULL);
+    if (store == NULL) {
+      open_failed(m);
+    }
   }
   bool ok = store != NULL && OSSL_STORE_expect(store, what) == 1 && take_all(store, m);
   /* A store passes over what it cannot decrypt. */

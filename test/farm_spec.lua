@@ -10,6 +10,7 @@ local socket = require "socket"
 
 -- X509_verify_cert(3): the numbers, with which a program decides, and the texts.
 local verdicts = {
+  ISSUER = { 2, "unable to get issuer certificate" },
   LOCAL = { 20, "unable to get local issuer certificate" },
   NOTYET = { 9, "certificate is not yet valid" },
   EXPIRED = { 10, "certificate has expired" },
@@ -44,6 +45,8 @@ local rows = {
   { "serverA", "127.0.0.2", "IP", 0, "for localhost, server.test, 127.0.0.1, ::1" },
   { "serverA", "::2", "IP", 0, "for localhost" },
   { "chainA", "localhost" },
+  { "chainA", "localhost", "ISSUER", 1, "CA above", trust = "interA" }, -- trust begins at a root alone
+  { "chainA", "localhost", "LOCAL", 1, nil, trust = "chainA-leaf" },
   { "chainA-leaf", "localhost", "LOCAL", 0, "intermediate certificates" },
   { "serverB", "localhost", "LOCAL", 0, "no trusted CA" },
   { "rsa", "localhost" },
