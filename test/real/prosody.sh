@@ -7,7 +7,7 @@
 #   two.test    trusts rootA, certificate under rootA, backend event (lua-event)
 #   three.test  trusts both roots, but its own certificate is under rootB: one.test must refuse it in both directions
 #
-# The clients are in xmpp_client.py (slixmpp), the DNS is mod_loopback_dns.lua.
+# The clients are in xmpp_client.py (slixmpp) and binding_client.py (gnutls-cli), the DNS is mod_loopback_dns.lua.
 
 PROSODY_LUA=$(sed -n '1s/.*lua\([0-9.]*\).*/\1/p' /usr/bin/prosody)
 
@@ -25,6 +25,7 @@ prosody_config() {
   mkdir -p "$dir/www"
   printf 'a page of Prosody\n' >"$dir/www/page.txt"
   for user in $3; do prosody_account "$dir" "$user" "$name.test"; done
+  prosody_account "$dir" romeo localhost
   sed -e "s|@BACKEND@|$2|; s|@PLUGINS@|$ROOT/test/real|; s|@DIR@|$dir|; s|@DNS@|$5|; s|@CAFILE@|$4|" \
     -e "s|@C2S@|$c2s|; s|@C2S_TLS@|$tls|; s|@S2S@|$s2s|; s|@HTTPS@|$https|; s|@DOMAIN@|$name.test|" \
     -e "s|@CERTS@|$CERTS|g; s|@CERT@|$TMP/$name.test.pem|; s|@KEY@|$TMP/$name.testkey.pem|" \
@@ -66,6 +67,8 @@ prosody_logs() {
   prosody_logged "names TLS 1.3 to its clients" one 'c2s[0-9a-f]+.*Stream encrypted \(TLSv1\.3 with TLS_'
   prosody_logged "names TLS 1.3 between servers" one 's2sout[0-9a-f]+.*Stream encrypted \(TLSv1\.3 with TLS_'
   prosody_logged "offers channel binding on TLS 1.2" one "Channel binding 'tls-unique' supported"
+  [ "$LIBRARY" != ours ] ||
+    prosody_logged "offers more channel bindings on TLS 1.3" one "Channel bindings beyond tls-unique supported on TLSv1\.3"
   prosody_logged "one.test verified two.test's chain" one 's2sout.*certificate chain validation result: valid'
   prosody_logged "one.test verified two.test's name" one 's2sout.*certificate identity validation result: valid'
   prosody_logged "two.test logged one.test in by its certificate" two 'Accepting SASL EXTERNAL identity from one.test'
@@ -93,6 +96,11 @@ test_prosody() {
   try_start launch_prosodies || { not_ok "prosody: three servers start" "$(tail -n 3 "$TMP"/prosody-*.log)"; return 0; }
   ok "prosody: three servers start"
   run_program "prosody clients" "$PROSODY_LUA" /usr/bin/python3 test/real/xmpp_client.py
+  if [ "$LIBRARY" = ours ]; then
+    run_program "prosody, channel bindings" "$PROSODY_LUA" /usr/bin/python3 test/real/binding_client.py
+  else
+    skip "prosody, channel bindings" "$LIBRARY has no getchannelbinding"
+  fi
   run_program "prosody's HTTPS port" "$PROSODY_LUA" "lua$PROSODY_LUA" test/real/prosody_page.lua
   check "prosody: one.test runs on the expected ssl.so" "see above" loaded_by "$one_pid" "$PROSODY_LUA"
   check "prosody: two.test runs on the expected ssl.so" "see above" loaded_by "$two_pid" "$PROSODY_LUA"
