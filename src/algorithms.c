@@ -78,6 +78,14 @@ static int hint_release(lua_State *L, const char *list, int refusal)
   return refusal;
 }
 
+/* Success. The list at stack index 2 is remembered: a connection that moves here cannot ask OpenSSL for it. */
+static int keep_groups(lua_State *L)
+{
+  lua_settop(L, 2);
+  tls_setslot(L, 1, TLS_SLOT_GROUPS);
+  return tls_answer(L, 1, NULL);
+}
+
 /* setcurve(ctx, name): one curve of ssl.config.curves, and no other group. SSL_CTX_set1_groups_list(3). */
 static int setcurve(lua_State *L)
 {
@@ -88,7 +96,7 @@ static int setcurve(lua_State *L)
     tls_error_clear();
     return hint_release(L, name, tls_refuse(L, "elliptic curve '%s' not supported", name));
   }
-  return tls_answer(L, 1, NULL);
+  return keep_groups(L);
 }
 
 /* setcurveslist(ctx, list): groups in order of preference, "X25519:P-256". SSL_CTX_set1_groups_list(3). */
@@ -101,7 +109,7 @@ static int setcurveslist(lua_State *L)
     tls_error_clear();
     return hint_release(L, list, tls_refuse(L, "unknown elliptic curve in \"%s\"", list));
   }
-  return tls_answer(L, 1, NULL);
+  return keep_groups(L);
 }
 
 /* ---- lists of names ---- */
@@ -155,7 +163,7 @@ static int setgroups(lua_State *L)
   if (SSL_CTX_set1_groups_list(ctx->ctx, list) != 1) {
     return refuse_list(L, ctx, "group", list, set_groups);
   }
-  return tls_answer(L, 1, NULL);
+  return keep_groups(L);
 }
 
 /* setsigalgs(ctx, list): signature algorithms in order of preference, with colons: "ECDSA+SHA256", "ed25519",

@@ -1,6 +1,6 @@
 /*
- * callback.c: the barrier between OpenSSL and Lua functions. Every Lua function that OpenSSL has to call (password, SNI,
- * ALPN, PSK) or that must run before a handshake (dhparam) is called here and nowhere else: protected, in the state that
+ * callback.c: the barrier between OpenSSL and Lua functions. Every Lua function that OpenSSL has to call, or that
+ * must run before a handshake (dhparam), is called by tls_callback and in no other way: protected, in the state that
  * called into OpenSSL, its error parked on that call's stack. No Lua error ever jumps through an OpenSSL frame.
  */
 #include "tls.h"
@@ -223,74 +223,10 @@ void tls_callback_dh(tls_connection *c)
   }
 }
 
-/* ---- SNI ---- */
-
-typedef struct sni_query {
-  const char *name;
-  bool map;         /* the connection has a map */
-  tls_context *hit; /* the context found in it */
-} sni_query;
-
-static int sni_body(lua_State *L)
+bool tls_callback_dh_selected(tls_connection *c, tls_context *ctx)
 {
-  sni_query *q = lua_touserdata(L, 2);
-  tls_getslot(L, 1, TLS_SLOT_SNI);
-  q->map = !lua_isnil(L, -1);
-  if (!q->map) {
-    return 0;
-  }
-  lua_pushstring(L, q->name);
-  lua_gettable(L, -2);
-  if (!lua_toboolean(L, -1)) {
-    return 0;
-  }
-  tls_context *ctx = tls_toobject(L, -1, &tls_context_type);
-  if (ctx == NULL || ctx->ctx == NULL) {
-    return luaL_error(L, "the value for '%s' is not an open SSL:Context but a %s", q->name, luaL_typename(L, -1));
-  }
-  tls_setslot(L, 1, TLS_SLOT_SELECTED);
-  q->hit = ctx;
-  return 0;
-}
-
-/* Moves the connection to the context that was found, its dhparam function called first. */
-static int select_context(tls_connection *c, tls_context *ctx)
-{
-  dh_query dh = {TLS_SLOT_SELECTED, ctx};
-  if (!tls_callback_ask(c, "dhparam", dh_body, &dh) || ctx->ctx == NULL) {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  }
-  tls_context_identify(ctx);
-  tls_keylog_follow(SSL_get_SSL_CTX(c->ssl), ctx->ctx);
-  return SSL_set_SSL_CTX(c->ssl, ctx->ctx) != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-static int sni_cb(SSL *ssl, int *alert, void *arg)
-{
-  tls_connection *c = tls_callback_driven(ssl);
-  const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  sni_query q = {name, false, NULL};
-  (void)arg;
-  if (c == NULL || !c->server || name == NULL) {
-    return SSL_TLSEXT_ERR_NOACK;
-  }
-  *alert = SSL_AD_INTERNAL_ERROR;
-  if (!tls_callback_ask(c, "SNI", sni_body, &q)) {
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  }
-  if (q.hit != NULL) {
-    return select_context(c, q.hit);
-  }
-  if (q.map && c->snistrict) {
-    *alert = SSL_AD_UNRECOGNIZED_NAME;
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  }
-  return SSL_TLSEXT_ERR_NOACK;
-}
-
-void tls_callback_sni(SSL_CTX *ctx)
-{
-  SSL_CTX_set_tlsext_servername_callback(ctx, sni_cb);
+  dh_query q = {TLS_SLOT_SELECTED, ctx};
+  return tls_callback_ask(c, "dhparam", dh_body, &q) && ctx->ctx != NULL;
 }
 
 /* ---- ALPN ---- */
@@ -440,4 +376,9 @@ void tls_callback_psk(SSL_CTX *ctx, bool server)
 {
   SSL_CTX_set_psk_client_callback(ctx, server ? NULL : psk_client_cb);
   SSL_CTX_set_psk_server_callback(ctx, server ? psk_server_cb : NULL);
+}
+
+void tls_callback_psk_adopt(SSL *ssl, bool on)
+{
+  SSL_set_psk_server_callback(ssl, on ? psk_server_cb : NULL);
 }

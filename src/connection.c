@@ -292,6 +292,7 @@ static int create(lua_State *L)
   c->state = TLS_STATE_NEW;
   c->server = server;
   c->maxreceive = ctx != NULL ? ctx->maxreceive : 0;
+  c->byname = ctx != NULL && ctx->byname;
   prepare(L, c);
   tls_error_clear();
   return 1;

@@ -164,7 +164,7 @@ static int setmode(lua_State *L)
     ctx->mode = TLS_MODE_CLIENT;
   } else if (strcmp(name, "server") == 0) {
     ctx->mode = TLS_MODE_SERVER;
-    tls_callback_sni(ctx->ctx);
+    tls_names_watch(ctx->ctx);
   } else {
     return tls_refuse(L, "invalid mode (%s)", name);
   }
@@ -306,6 +306,7 @@ static int setserverpskcb(lua_State *L)
   keep_value(L, TLS_SLOT_PSK);
   tls_callback_psk(ctx->ctx, true);
   ctx->pskclient = false;
+  ctx->pskserver = true;
   return tls_answer(L, 1, NULL);
 }
 
@@ -316,6 +317,7 @@ static int setclientpskcb(lua_State *L)
   keep_value(L, TLS_SLOT_PSK);
   tls_callback_psk(ctx->ctx, false);
   ctx->pskclient = true;
+  ctx->pskserver = false;
   return tls_answer(L, 1, NULL);
 }
 
@@ -446,6 +448,8 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
   tls_setfuncs(L, tls_trust_functions, 0);
   tls_setfuncs(L, tls_sessions_functions, 0);
   tls_setfuncs(L, tls_sessionstore_functions, 0);
+  tls_setfuncs(L, tls_names_functions, 0);
+  tls_setfuncs(L, tls_keypairs_functions, 0);
   tls_setfuncs(L, tls_reload_functions, 0);
   tls_setfuncs(L, tls_keylog_functions, 0);
   return 1;

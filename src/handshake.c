@@ -60,6 +60,7 @@ static int handshake_failed(lua_State *L, tls_connection *c, tls_error *e)
 {
   if (c->server) {
     explain_dh(c, e);
+    tls_names_explain(L, c, e);
   }
   tls_verify_error(c, e);
   tls_ocsp_error(c, e);
@@ -156,10 +157,11 @@ static int sni(lua_State *L)
     return 0;
   }
   c->snistrict = lua_toboolean(L, 3);
+  c->byname = true;
   lua_pushvalue(L, 2);
   tls_setslot(L, 1, TLS_SLOT_SNI);
   if (tls_contextof(c->ssl) == NULL) {
-    tls_callback_sni(SSL_get_SSL_CTX(c->ssl)); /* a context of luaossl's; ours have it from the start */
+    tls_names_watch(SSL_get_SSL_CTX(c->ssl)); /* a context of luaossl's; ours have it from the start */
   }
   return 0;
 }

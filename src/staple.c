@@ -143,6 +143,13 @@ int tls_staple_give(SSL *ssl)
 
 /* ---- what is held ---- */
 
+static const char *why_not(const unsigned char *der, size_t n, X509 *cert)
+{
+  bool usable = false;
+  const char *why = unusable(der, n, cert, &usable);
+  return why == NULL && !usable ? tls_ocsp_words(TLS_OCSP_STALE) : why;
+}
+
 /* Can it be stapled to one of the context's certificates? NULL, or why not. The context looks at its certificates one by
    one, and at the former again when this is over. */
 static const char *fits_none(SSL_CTX *ctx, const unsigned char *der, size_t n)
@@ -151,9 +158,10 @@ static const char *fits_none(SSL_CTX *ctx, const unsigned char *der, size_t n)
   X509 *now = SSL_CTX_get0_certificate(ctx);
   for (long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); more == 1 && why != NULL;
        more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT)) {
-    bool usable = false;
-    why = unusable(der, n, SSL_CTX_get0_certificate(ctx), &usable);
-    why = why == NULL && !usable ? tls_ocsp_words(TLS_OCSP_STALE) : why;
+    why = why_not(der, n, SSL_CTX_get0_certificate(ctx));
+  }
+  for (int i = 1; why != NULL && tls_keypairs_leaf(ctx, i) != NULL; i++) {
+    why = why_not(der, n, tls_keypairs_leaf(ctx, i));
   }
   if (now != NULL) {
     SSL_CTX_select_current_cert(ctx, now);

@@ -42,10 +42,13 @@ enum tls_slot {
   TLS_SLOT_STORE,      /* table of functions that keep a server's sessions */
   TLS_SLOT_OCSP,       /* function(conn, certificate) -> DER */
   TLS_SLOT_KEYLOG,     /* function(line), or the file */
+  TLS_SLOT_NAMES,      /* function(name, connection) -> context for that server name */
+  TLS_SLOT_GROUPS,     /* list of key exchange groups, as it was set */
   /* of a connection */
   TLS_SLOT_CONTEXT,    /* the context given at its creation */
   TLS_SLOT_SELECTED,   /* the context that SNI selected */
   TLS_SLOT_SNI,        /* map of names to contexts */
+  TLS_SLOT_NAME,       /* the server name that the context was selected by, nil for none */
   TLS_SLOT_FAILURE,    /* message of the handshake's first error */
   TLS_SLOT_ERROR       /* detail table of the last error */
 };
@@ -179,9 +182,11 @@ bool tls_callback_ask(struct tls_connection *c, const char *who, lua_CFunction b
 void tls_callback_function(lua_State *L, const SSL *ssl, enum tls_slot slot);
 /* Calls the dhparam function of the connection's context if it still waits. */
 void tls_callback_dh(struct tls_connection *c);
-void tls_callback_sni(SSL_CTX *ctx);
+/* The same for the context in TLS_SLOT_SELECTED. False when it raised, or closed the connection or the context. */
+bool tls_callback_dh_selected(struct tls_connection *c, struct tls_context *ctx);
 void tls_callback_alpn(SSL_CTX *ctx);
 void tls_callback_psk(SSL_CTX *ctx, bool server);
+void tls_callback_psk_adopt(SSL *ssl, bool on); /* on a server's connection, which has moved to another context */
 
 /* What tls_password_cb is given: the context is the call's object, a function is in its TLS_SLOT_PASSWORD. */
 typedef struct tls_password {
@@ -213,11 +218,14 @@ typedef struct tls_context {
   enum tls_mode mode;
   unsigned verifyext;          /* TLS_LSEC_* */
   bool pskclient;              /* the function in TLS_SLOT_PSK is a client's */
+  bool pskserver;              /* it is a server's */
   bool dhparam;                /* a function in TLS_SLOT_DHPARAM waits to be called */
   EVP_PKEY *dh;                /* what it gave */
   const char *dherror;         /* why it gave nothing; static text */
   size_t maxreceive;           /* of its connections */
   bool alpnstrict;             /* no protocol in common ends the handshake */
+  bool byname;                 /* the name that a client sends counts: a function in TLS_SLOT_NAMES, key pairs */
+  bool snistrict;              /* an unknown name ends the handshake */
   bool trusting;               /* a CA was loaded */
   bool dane;                   /* its connections may verify by TLSA records */
   bool ownstore;               /* its store has what no file has: CA data, revocation lists */
@@ -242,7 +250,11 @@ typedef struct tls_connection {
   bool failed;          /* the handshake failed; TLS_SLOT_FAILURE says why */
   bool broken;          /* a fatal error ended reading and writing */
   bool closing;         /* close() came while a call was inside OpenSSL */
-  bool snistrict;
+  bool snistrict;       /* of the map in TLS_SLOT_SNI */
+  bool byname;          /* the name that the client sends counts */
+  bool named;           /* it came, and was decided by */
+  bool known;           /* it was found */
+  bool unknown;         /* it was not, which ended the handshake */
   bool readahead;       /* to be switched on by the first read */
   unsigned char ocsp;   /* what the peer's OCSP response was worth: enum tls_ocsp_verdict */
   bool offered;         /* the client of a server had a session to resume */
@@ -284,6 +296,26 @@ SSL *tls_connected(lua_State *L); /* of the connection at argument 1, NULL when 
 /* ---- handshake.c --------------------------------------------------------------------------------------------------*/
 
 extern const luaL_Reg tls_handshake_methods[];
+
+/* ---- servernames.c ------------------------------------------------------------------------------------------------*/
+
+void tls_names_watch(SSL_CTX *ctx); /* once a server context: its connections may be told apart by the client's name */
+/* Says why the handshake ended, if it was for an unknown name. May leave a value on the stack. */
+void tls_names_explain(lua_State *L, const tls_connection *c, tls_error *e);
+extern const luaL_Reg tls_names_functions[];
+
+/* ---- keypairs.c ---------------------------------------------------------------------------------------------------*/
+
+enum tls_keypairs { TLS_KEYPAIRS_NONE, TLS_KEYPAIRS_CHOSEN, TLS_KEYPAIRS_FAILED };
+
+/* Gives a connection the key pairs of its context that are for a name, NULL for none; without any, it keeps what it has. */
+enum tls_keypairs tls_keypairs_choose(SSL *ssl, const char *name, size_t n);
+/* Which of its context's key pairs the connection sends, or sent, counted from 1; 0: a certificate that is in none. */
+int tls_keypairs_index(const SSL *ssl);
+/* The certificate of a context's pair, counted from 1, NULL after the last. The response that ocsp.c staples to it needs no
+   more than SSL_get_certificate(3): a pair's certificate is the same object on every connection. */
+X509 *tls_keypairs_leaf(SSL_CTX *ctx, int i);
+extern const luaL_Reg tls_keypairs_functions[];
 
 /* ---- stream.c -----------------------------------------------------------------------------------------------------*/
 

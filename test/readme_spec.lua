@@ -52,6 +52,12 @@ describe("README.md", function()
     serving:close()
   end)
 
+  it("has a server of many names", function()
+    local out = start(find("keypairs = ") .. "print(context ~= members and 'made')", 0)
+    assert.equal("made\n", out:read("*a"))
+    out:close()
+  end)
+
   it("has a client in one call", function()
     local port = freeport()
     local server = find('mode = "server"'):gsub("(local listener = [^\n]+)", "%1 print 'ready'")

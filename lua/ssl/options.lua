@@ -8,6 +8,7 @@ local check = require "ssl.check"
 local context = require "ssl.context"
 local config = require "ssl.config"
 local sessions = require "ssl.sessions"
+local servernames = require "ssl.servernames"
 local systemca = require "ssl.systemca"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
@@ -195,12 +196,14 @@ end
 
 -- ---- OCSP
 
--- An entry of certificates may have the response about its certificate with it.
+-- An entry of certificates or keypairs may have the response about its certificate with it.
 local function stapling(ctx, value, cfg)
   if value then return ctx:setocsp(value) end
   local list = {}
-  for _, entry in ipairs(cfg.certificates or {}) do
-    if entry.ocsp then list[#list + 1] = entry.ocsp end
+  for _, entries in ipairs { cfg.certificates or {}, cfg.keypairs or {} } do
+    for _, entry in ipairs(entries) do
+      if entry.ocsp then list[#list + 1] = entry.ocsp end
+    end
   end
   if not list[1] then return true end
   return ctx:setocsp(list)
@@ -343,6 +346,13 @@ M.rows = {
     text = "most bytes that one receive of a line or of everything may gather" },
   { name = "servername", type = "string", apply = setservername,
     text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
+  { name = "keypairs", type = "array",
+    text = "server: array of tables with certificate, key, password, pkcs12, ocsp; chosen by the client's name",
+    apply = function(ctx, value, cfg) return servernames.keypairs(ctx, value, cfg, loadcredentials) end },
+  { name = "sni", type = "table|function", apply = servernames.sni,
+    text = "server: contexts by name (a.test, *.b.test), or function(name, connection) returning one" },
+  { name = "snistrict", type = "boolean", of = "sni",
+    text = "server: names that neither sni nor keypairs know, and clients without a name, are refused" },
   { name = "ocsp", type = "string|array|function", apply = stapling,
     text = "client: request or require an OCSP response of the server; server: the responses in DER to staple, or " ..
       "function(conn, certificate) returning one" },
