@@ -58,6 +58,7 @@ build = {
         "src/ocsp.c",
         "src/ocsp_check.c",
         "src/options.c",
+        "src/psk.c",
         "src/readahead.c",
         "src/receive.c",
         "src/reload.c",

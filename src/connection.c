@@ -198,6 +198,7 @@ static void prepare(lua_State *L, tls_connection *c)
   } else {
     SSL_set_connect_state(c->ssl);
   }
+  tls_psk_prepare(c, tls_contextof(c->ssl));
   if (!c->server && tls_toobject(L, 1, &tls_context_type) != NULL) {
     tls_getslot(L, 1, TLS_SLOT_SERVERNAME);
     if (lua_isstring(L, -1)) {
@@ -220,6 +221,7 @@ static void forget(tls_connection *c, SSL *ssl)
   tls_verify_free(c);
   tls_session_free(c);
   tls_dtls_free(c);
+  tls_psk_forget(c);
 }
 
 /* The context of the connection at 1 comes to 1, as create has it, the connection to 2. False when no SSL can be made of it. */
@@ -456,6 +458,7 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_session_methods);
     tls_addmethods(L, tls_engine_methods);
     tls_addmethods(L, tls_dtls_methods);
+    tls_addmethods(L, tls_psk_methods);
     tls_addmethods(L, tls_ocsp_methods);
   }
   luaopen_ssl_x509(L);

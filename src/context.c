@@ -114,6 +114,7 @@ static int close_context(lua_State *L)
     SSL_CTX_set_ex_data(old, ex_index, NULL);
     EVP_PKEY_free(ctx->dh);
     ctx->dh = NULL;
+    tls_psk_free(ctx);
     tls_store_close(ctx->store);
     ctx->store = NULL;
     SSL_CTX_free(old);
@@ -413,6 +414,7 @@ static const luaL_Reg functions[] = {
   {"setserverpskcb", setserverpskcb},
   {"setclientpskcb", setclientpskcb},
   {"setpskhint", setpskhint},
+  {"setpsk", tls_psk_set},
   {"setservername", setservername},
   {"setreadahead", setreadahead},
   {"setmaxreceive", setmaxreceive},

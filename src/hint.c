@@ -130,6 +130,7 @@ static const row verdicts[] = {
   {X509_V_ERR_CA_KEY_TOO_SMALL, "a CA's key is too weak for the security level"},
   {X509_V_ERR_CA_MD_TOO_WEAK, "a CA's certificate is signed with a hash that is too weak"},
   {X509_V_ERR_DANE_NO_MATCH, "none of the TLSA records matches what the server sent"},
+  {X509_V_ERR_APPLICATION_VERIFICATION, "psk is set and verify is none: a certificate must not take the place of the key"},
   {X509_V_ERR_HOSTNAME_MISMATCH, "it has no subject alternative name for the host; the common name does not count"},
   {X509_V_ERR_IP_ADDRESS_MISMATCH, "it has no such IP address among its subject alternative names"},
 };

@@ -176,7 +176,7 @@ static bool adopt_settings(tls_connection *c, const tls_context *ctx)
 {
   SSL_set_verify(c->ssl, SSL_CTX_get_verify_mode(ctx->ctx), NULL);
   adopt_options(c->ssl, ctx->ctx);
-  tls_callback_psk_adopt(c->ssl, ctx->pskserver);
+  tls_psk_adopt(c, ctx);
   c->maxreceive = ctx->maxreceive;
   return adopt_param(c->ssl, ctx->ctx) && adopt_versions(c->ssl, ctx->ctx) &&
          SSL_set_num_tickets(c->ssl, SSL_CTX_get_num_tickets(ctx->ctx)) == 1;

@@ -185,8 +185,6 @@ void tls_callback_dh(struct tls_connection *c);
 /* The same for the context in TLS_SLOT_SELECTED. False when it raised, or closed the connection or the context. */
 bool tls_callback_dh_selected(struct tls_connection *c, struct tls_context *ctx);
 void tls_callback_alpn(SSL_CTX *ctx);
-void tls_callback_psk(SSL_CTX *ctx, bool server);
-void tls_callback_psk_adopt(SSL *ssl, bool on); /* on a server's connection, which has moved to another context */
 
 /* What tls_password_cb is given: the context is the call's object, a function is in its TLS_SLOT_PASSWORD. */
 typedef struct tls_password {
@@ -217,8 +215,9 @@ typedef struct tls_context {
   SSL_CTX *ctx; /* NULL once closed */
   enum tls_mode mode;
   unsigned verifyext;          /* TLS_LSEC_* */
-  bool pskclient;              /* the function in TLS_SLOT_PSK is a client's */
+  bool pskclient;              /* the function in TLS_SLOT_PSK, or the fixed key, is a client's */
   bool pskserver;              /* it is a server's */
+  struct tls_psk *psk;         /* the fixed key, NULL if none */
   bool dhparam;                /* a function in TLS_SLOT_DHPARAM waits to be called */
   EVP_PKEY *dh;                /* what it gave */
   const char *dherror;         /* why it gave nothing; static text */
@@ -273,6 +272,8 @@ typedef struct tls_connection {
   SSL_SESSION *session; /* a client's newest, to resume later */
   struct tls_sessions *sessions; /* of the SSL_CTX it was made from, NULL for a foreign one */
   struct tls_memory *memory; /* of an engine; NULL when there is a descriptor */
+  char *pskidentity;    /* of the key that the peers may agree on, NULL if none */
+  bool pskonly;         /* no certificate is taken instead of the key */
   unsigned char *peer;  /* what tells a DTLS server's client from others, for its cookie; NULL before listen */
   size_t npeer;
 } tls_connection;
@@ -339,6 +340,16 @@ size_t *tls_memory_limit(tls_connection *c, bool out); /* most bytes that may wa
 bool tls_memory_readable(const tls_connection *c); /* was something fed that OpenSSL has not seen? */
 int tls_engine_attach(lua_State *L);           /* ssl.core.setmemory */
 extern const luaL_Reg tls_engine_methods[];
+
+/* ---- psk.c --------------------------------------------------------------------------------------------------------*/
+
+void tls_callback_psk(SSL_CTX *ctx, bool server);                    /* a Lua function has the keys */
+int tls_psk_set(lua_State *L);                                       /* ssl.context.setpsk */
+void tls_psk_free(tls_context *ctx);
+void tls_psk_prepare(tls_connection *c, const tls_context *ctx);     /* a new connection; ctx may be NULL */
+void tls_psk_adopt(tls_connection *c, const tls_context *ctx);       /* a server's connection has moved to this context */
+void tls_psk_forget(tls_connection *c);
+extern const luaL_Reg tls_psk_methods[];
 
 /* ---- dtls.c -------------------------------------------------------------------------------------------------------*/
 

@@ -155,6 +155,11 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
   if (c != NULL) {
     tls_verify_free(c);
   }
+  if (c != NULL && c->pskonly) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    tls_verify_note(c, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+  }
   if ((flags & TLS_LSEC_IGNORE_PURPOSE) != 0) {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);
     X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);

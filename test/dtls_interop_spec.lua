@@ -21,7 +21,8 @@ local function freeport()
   return port
 end
 
--- Starts a program; what it prints goes to a file. `write` talks to it, `finish` ends its input, waits, and returns the text.
+-- Starts a program; what it prints goes to a file. `write` talks to it, `finish` ends its input, waits, and returns the
+-- text.
 local function start(command)
   local out = os.tmpname()
   local p = assert(io.popen("timeout 30 " .. command .. " >" .. out .. " 2>&1", "w"))
@@ -134,8 +135,8 @@ describe("DTLS", function()
     if not available("gnutls-serv") then pending("gnutls-serv is not installed") end
     local port = freeport()
     local pidfile = os.tmpname()
-    local peer = start(("sh -c 'echo $$ >%s; exec gnutls-serv --udp --echo --port %d --x509certfile %s --x509keyfile %s'"):format(
-      pidfile, port, S.cert "serverA", S.cert "serverAkey"))
+    local command = "sh -c 'echo $$ >%s; exec gnutls-serv --udp --echo --port %d --x509certfile %s --x509keyfile %s'"
+    local peer = start(command:format(pidfile, port, S.cert "serverA", S.cert "serverAkey"))
     S.poll(function() return S.read("/proc/net/udp"):find((":%04X "):format(port), 1, true) end, "gnutls-serv")
     talk(port, function(conn) assert.equal("over the datagrams", (conn:receive())) end)
     os.execute("kill " .. S.read(pidfile))

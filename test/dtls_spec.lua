@@ -1,5 +1,5 @@
--- DTLS 1.2: on engines whose datagrams are lost, doubled, delayed and reordered, and on UDP sockets; the cookie exchange;
--- timers; the size of datagrams.
+-- DTLS 1.2: on engines whose datagrams are lost, doubled, delayed and reordered, and on UDP sockets; the cookie
+-- exchange; timers; the size of datagrams.
 
 local socket = require "socket"
 local S = require "support"
@@ -53,8 +53,8 @@ local function together(functions)
   return results
 end
 
--- Handshakes two engines over a line that does with the n-th datagram what `fate(n)` says: "pass", "drop", "double", "delay"
--- (comes after the next one). Time passes when nothing moves. True when both are done.
+-- Handshakes two engines over a line that does with the n-th datagram what `fate(n)` says: "pass", "drop", "double",
+-- "delay" (comes after the next one). Time passes when nothing moves. True when both are done.
 local function lossy(c, s, fate)
   local count, done, late = 0, {}, {}
   local function carry(from, to)
@@ -424,6 +424,7 @@ describe("ssl.cookie", function()
     if not os.execute("command -v faketime >/dev/null") then pending("faketime is not installed") end
     -- A clock that runs a hundred times as fast.
     local said = S.fresh([[
+      if not (os.getenv("LD_PRELOAD") or ""):find("faketime") then io.write("real") os.exit() end
       local ssl = require "ssl"
       local core = require "ssl.core"
       local began, cookie, good, bad = core.now(), ssl.cookie("p"), true, false
@@ -435,6 +436,7 @@ describe("ssl.cookie", function()
       end
       io.write(tostring(good), " ", tostring(bad), " ", tostring(core.now() - began > 63))
     ]], "faketime -f '+0 x100'")
+    if said == "real" then pending("the interpreter is preloaded with something else than faketime") end
     assert.equal("true false true", said)
   end)
 

@@ -174,6 +174,14 @@ local function serverpsk(ctx, value)
   return context.setserverpskcb(ctx, value.callback)
 end
 
+-- The same key for all connections.
+local function fixedpsk(ctx, value)
+  if type(value.identity) ~= "string" or type(value.key) ~= "string" then
+    return refuse("invalid psk (identity and key must be strings)")
+  end
+  return context.setpsk(ctx, value.identity, value.key)
+end
+
 local function clientpsk(ctx, value)
   if type(value) ~= "function" then return refuse("invalid PSK configuration") end
   return context.setclientpskcb(ctx, value)
@@ -255,7 +263,8 @@ end
 
 M.rows = {
   { name = "protocol", type = "string", required = true,
-    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer; dtls, dtlsv1_2" },
+    text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer; " ..
+      "dtls: 1.2 or newer, dtlsv1_2" },
   { name = "mode", type = "string", required = true, apply = context.setmode,
     text = "client or server" },
   { name = "certificates", type = "array", apply = loadall,
@@ -317,9 +326,11 @@ M.rows = {
     end },
   { name = "psk", type = "function|table",
     text = "client: function(hint, maxidentity, maxkey) returning identity and key; " ..
-      "server: function(identity, maxkey) returning the key, or a table with hint and callback",
+      "server: function(identity, maxkey) returning the key, or a table with hint and callback; " ..
+      "both: a table with identity and key, without which no certificate counts unless verify asks for one",
     apply = function(ctx, value, cfg)
       if not value then return true end
+      if type(value) == "table" and (value.identity or value.key) then return fixedpsk(ctx, value) end
       if cfg.mode == "server" then return serverpsk(ctx, value) end
       return clientpsk(ctx, value)
     end },

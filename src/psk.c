@@ -1,0 +1,311 @@
+/*
+ * psk.c: pre-shared keys, out of a Lua function or fixed in the settings, for TLS 1.2 (RFC 4279, RFC 5489), 1.3 and DTLS. A fixed
+ * key is meant to authenticate the peer: where nothing else does, a certificate must not take its place.
+ */
+#include "tls.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/obj_mac.h>
+
+/* One key for all connections of a context. */
+struct tls_psk {
+  char identity[PSK_MAX_IDENTITY_LEN]; /* ends with NUL */
+  unsigned char key[PSK_MAX_PSK_LEN];
+  size_t nkey;
+};
+
+/* Remembers what the peers agreed on, for getpskidentity: OpenSSL tells it of TLS 1.2 only. */
+static void note_identity(const SSL *ssl, const char *identity)
+{
+  tls_connection *c = tls_connectionof(ssl);
+  if (c != NULL) {
+    OPENSSL_free(c->pskidentity);
+    c->pskidentity = OPENSSL_strdup(identity);
+  }
+}
+
+/* ---- keys of a function ---- */
+
+typedef struct psk_query {
+  SSL *ssl;
+  const char *offered; /* the server's hint or the client's identity */
+  char *identity;      /* room for the client's answer, NULL on a server */
+  unsigned int maxidentity;
+  unsigned char *psk;
+  unsigned int maxpsk, npsk;
+} psk_query;
+
+/* An answer that does not fit, or an identity that a C string cannot hold, counts as no answer. */
+static void take_psk(lua_State *L, psk_query *q, int i)
+{
+  size_t n, nid = 0;
+  const char *psk = lua_isstring(L, i) ? lua_tolstring(L, i, &n) : NULL;
+  if (psk == NULL || n > q->maxpsk) {
+    return;
+  }
+  if (q->identity != NULL) {
+    const char *id = lua_isstring(L, i - 1) ? lua_tolstring(L, i - 1, &nid) : NULL;
+    if (id == NULL || nid >= q->maxidentity || strlen(id) != nid) {
+      return;
+    }
+    memcpy(q->identity, id, nid + 1);
+  }
+  memcpy(q->psk, psk, n);
+  q->npsk = (unsigned int)n;
+}
+
+static int psk_body(lua_State *L)
+{
+  psk_query *q = lua_touserdata(L, 2);
+  tls_callback_function(L, q->ssl, TLS_SLOT_PSK);
+  if (lua_isnil(L, -1)) {
+    return 0;
+  }
+  lua_pushstring(L, q->offered); /* NULL becomes nil */
+  if (q->identity != NULL) {
+    lua_pushnumber(L, q->maxidentity - 1); /* without the NUL */
+  }
+  lua_pushnumber(L, q->maxpsk);
+  lua_call(L, q->identity != NULL ? 3 : 2, 2);
+  if (q->identity == NULL) {
+    lua_pop(L, 1);
+  }
+  take_psk(L, q, lua_gettop(L));
+  return 0;
+}
+
+/* No answer is 0 and leaves the peers to agree on a certificate; an error is a length that OpenSSL refuses. */
+static unsigned int ask_psk(psk_query *q)
+{
+  tls_connection *c = tls_callback_driven(q->ssl);
+  if (c == NULL) {
+    return 0;
+  }
+  return tls_callback_ask(c, "PSK", psk_body, q) ? q->npsk : UINT_MAX;
+}
+
+static unsigned int psk_client_cb(SSL *ssl, const char *hint, char *identity, unsigned int maxidentity, unsigned char *psk,
+                                  unsigned int maxpsk)
+{
+  psk_query q = {ssl, hint, identity, maxidentity, psk, maxpsk, 0};
+  unsigned int n = ask_psk(&q);
+  if (n > 0 && n <= maxpsk) {
+    note_identity(ssl, identity);
+  }
+  return n;
+}
+
+static unsigned int psk_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
+{
+  psk_query q = {ssl, identity, NULL, 0, psk, maxpsk, 0};
+  unsigned int n = ask_psk(&q);
+  if (n > 0 && n <= maxpsk) {
+    note_identity(ssl, identity);
+  }
+  return n;
+}
+
+void tls_callback_psk(SSL_CTX *ctx, bool server)
+{
+  SSL_CTX_set_psk_client_callback(ctx, server ? NULL : psk_client_cb);
+  SSL_CTX_set_psk_server_callback(ctx, server ? psk_server_cb : NULL);
+}
+
+/* ---- fixed keys ---- */
+
+static unsigned int give_key(const struct tls_psk *p, unsigned char *psk, unsigned int maxpsk)
+{
+  if (p->nkey > maxpsk) {
+    return 0;
+  }
+  memcpy(psk, p->key, p->nkey);
+  return (unsigned int)p->nkey;
+}
+
+static unsigned int fixed_client_cb(SSL *ssl, const char *hint, char *identity, unsigned int maxidentity, unsigned char *psk,
+                                    unsigned int maxpsk)
+{
+  const tls_context *ctx = tls_contextof(ssl);
+  (void)hint;
+  if (ctx == NULL || ctx->psk == NULL || maxidentity < sizeof ctx->psk->identity) {
+    return 0;
+  }
+  memcpy(identity, ctx->psk->identity, sizeof ctx->psk->identity);
+  note_identity(ssl, identity);
+  return give_key(ctx->psk, psk, maxpsk);
+}
+
+static unsigned int fixed_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
+{
+  const tls_context *ctx = tls_contextof(ssl);
+  if (ctx == NULL || ctx->psk == NULL || strcmp(identity, ctx->psk->identity) != 0) {
+    return 0;
+  }
+  note_identity(ssl, identity);
+  return give_key(ctx->psk, psk, maxpsk);
+}
+
+/* setpsk(ctx, identity, key): the one key of a context, of 1 to 512 bytes, known to the peer by its identity, 1 to 255 bytes.
+   true; false, message, detail for others. SSL_CTX_set_psk_client_callback(3), SSL_CTX_set_psk_server_callback(3). */
+int tls_psk_set(lua_State *L)
+{
+  tls_context *ctx = tls_checkcontext(L, 1);
+  size_t nidentity, nkey;
+  const char *identity = luaL_checklstring(L, 2, &nidentity);
+  const char *key = luaL_checklstring(L, 3, &nkey);
+  if (nidentity == 0 || nidentity >= PSK_MAX_IDENTITY_LEN || strlen(identity) != nidentity) {
+    return tls_refuse(L, "invalid psk (the identity must have 1 to 255 bytes, none of them NUL)");
+  }
+  if (nkey == 0 || nkey > PSK_MAX_PSK_LEN) {
+    return tls_refuse(L, "invalid psk (the key must have 1 to 512 bytes)");
+  }
+  struct tls_psk *p = OPENSSL_zalloc(sizeof *p);
+  if (p == NULL) {
+    return tls_refuse(L, "not enough memory");
+  }
+  memcpy(p->identity, identity, nidentity);
+  memcpy(p->key, key, nkey);
+  p->nkey = nkey;
+  tls_psk_free(ctx);
+  ctx->psk = p;
+  ctx->pskserver = ctx->mode == TLS_MODE_SERVER;
+  ctx->pskclient = !ctx->pskserver;
+  SSL_CTX_set_psk_client_callback(ctx->ctx, ctx->pskclient ? fixed_client_cb : NULL);
+  SSL_CTX_set_psk_server_callback(ctx->ctx, ctx->pskclient ? NULL : fixed_server_cb);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+void tls_psk_free(tls_context *ctx)
+{
+  OPENSSL_clear_free(ctx->psk, sizeof *ctx->psk);
+  ctx->psk = NULL;
+}
+
+/* ---- nothing but the key ---- */
+
+/* The key has to authenticate the peer when no certificate does: on a client that verifies none, on a server that lets
+   clients in without one. */
+static bool alone(const tls_connection *c, const tls_context *ctx)
+{
+  int must = c->server ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_PEER;
+  return ctx != NULL && ctx->psk != NULL && (SSL_get_verify_mode(c->ssl) & must) != must;
+}
+
+/* Names with a colon before each, as many as there is room for. */
+typedef struct cipher_list {
+  char names[8192];
+  size_t n;
+} cipher_list;
+
+static void append(cipher_list *list, const SSL_CIPHER *cipher)
+{
+  const char *name = SSL_CIPHER_get_name(cipher);
+  size_t length = strlen(name);
+  if (list->n + length + 2 <= sizeof list->names) {
+    list->names[list->n] = ':';
+    memcpy(list->names + list->n + 1, name, length + 1);
+    list->n += length + 1;
+  }
+}
+
+static bool is_tls13(const SSL_CIPHER *cipher)
+{
+  return strcmp(SSL_CIPHER_get_version(cipher), "TLSv1.3") == 0;
+}
+
+/* Of TLS 1.2's ciphers those that use the key and no certificate; of 1.3's those with SHA-256, which is the hash of such keys:
+   with a certificate at hand OpenSSL may choose another one first, and then find that the key does not go with it. */
+static bool by_key_alone(const SSL_CIPHER *cipher)
+{
+  int kx = SSL_CIPHER_get_kx_nid(cipher);
+  const EVP_MD *digest = SSL_CIPHER_get_handshake_digest(cipher);
+  if (is_tls13(cipher)) {
+    return digest != NULL && EVP_MD_is_a(digest, "SHA256");
+  }
+  return kx == NID_kx_psk || kx == NID_kx_ecdhe_psk || kx == NID_kx_dhe_psk;
+}
+
+static bool any_cipher(const SSL_CIPHER *cipher)
+{
+  (void)cipher;
+  return true;
+}
+
+static void set_ciphers(SSL *ssl, const STACK_OF(SSL_CIPHER) *all, bool (*wanted)(const SSL_CIPHER *))
+{
+  cipher_list old = {"", 0}, suites = {"", 0};
+  for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+    const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(all, i);
+    if (wanted(cipher)) {
+      append(is_tls13(cipher) ? &suites : &old, cipher);
+    }
+  }
+  if (suites.n > 0) {
+    SSL_set_ciphersuites(ssl, suites.names + 1);
+  }
+  if (old.n > 0) {
+    SSL_set_cipher_list(ssl, old.names + 1);
+  }
+}
+
+/* TLS 1.3 falls back on a certificate when the client has no key, or another: there must be none then. */
+static int without_certificates(SSL *ssl, void *arg)
+{
+  (void)arg;
+  SSL_certs_clear(ssl);
+  return 1;
+}
+
+void tls_psk_prepare(tls_connection *c, const tls_context *ctx)
+{
+  c->pskonly = alone(c, ctx);
+  if (!c->pskonly) {
+    return;
+  }
+  set_ciphers(c->ssl, SSL_get_ciphers(c->ssl), by_key_alone);
+  if (c->server) {
+    SSL_set_cert_cb(c->ssl, without_certificates, NULL);
+  } else {
+    SSL_set_verify(c->ssl, SSL_VERIFY_PEER, NULL); /* tls_verify_chain refuses any certificate */
+  }
+}
+
+/* The certificates, and the callback for them, have moved with the context; lists of the connection's own have not. */
+void tls_psk_adopt(tls_connection *c, const tls_context *ctx)
+{
+  SSL_psk_server_cb_func f = ctx->psk != NULL ? fixed_server_cb : psk_server_cb;
+  SSL_set_psk_server_callback(c->ssl, ctx->pskserver ? f : NULL);
+  if (c->pskonly) {
+    set_ciphers(c->ssl, SSL_CTX_get_ciphers(ctx->ctx), any_cipher);
+  }
+  tls_psk_prepare(c, ctx);
+}
+
+/* conn:getpskidentity(): the identity of the pre-shared key that the peers agreed on; nil when they use none, or the handshake
+   is not done. SSL_get_psk_identity(3). */
+static int getpskidentity(lua_State *L)
+{
+  const SSL *ssl = tls_connected(L);
+  const tls_connection *c = tls_checkconnection(L, 1);
+  const char *identity = NULL;
+  if (ssl != NULL) {
+    bool told = SSL_version(ssl) != TLS1_3_VERSION;
+    identity = told ? SSL_get_psk_identity(ssl) : SSL_session_reused(ssl) ? c->pskidentity : NULL;
+  }
+  lua_pushstring(L, identity);
+  return 1;
+}
+
+void tls_psk_forget(tls_connection *c)
+{
+  OPENSSL_free(c->pskidentity);
+  c->pskidentity = NULL;
+}
+
+const luaL_Reg tls_psk_methods[] = {
+  {"getpskidentity", getpskidentity},
+  {NULL, NULL},
+};
