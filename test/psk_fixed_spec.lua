@@ -98,6 +98,32 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3", "dtls" } do
       end
     end)
 
+    it("is its server name's alone", function()
+      local withkey = ctx("server", version)
+      local certified = assert(ssl.newcontext(S.server { protocol = version }))
+      local function server(first, second)
+        local cfg = { mode = "server", protocol = version, sni = { ["second.example"] = second } }
+        if first == certified then
+          cfg.certificate, cfg.key = CERTIFIED.certificate, CERTIFIED.key
+        else
+          cfg.psk = PSK
+        end
+        return assert(ssl.engine(cfg))
+      end
+      local key = ctx("client", version, { servername = "second.example" })
+      local plain = assert(ssl.newcontext(S.client { protocol = version, servername = "second.example",
+        verifyname = false }))
+      local c, s = assert(ssl.engine(key)), server(certified, withkey)
+      E.shake(c, s)
+      assert.equal("sensor 7", s:getpskidentity())
+      assert.is_false((E.fail(assert(ssl.engine(plain)), server(certified, withkey))))
+      c, s = assert(ssl.engine(plain)), server(withkey, certified)
+      E.shake(c, s)
+      assert.is_userdata(c:getpeercertificate())
+      assert.is_nil(s:getpskidentity())
+      assert.is_false((E.fail(assert(ssl.engine(key)), server(withkey, certified))))
+    end)
+
     it("agrees with the functions", function()
       local c = assert(ssl.engine(ctx("client", version, { psk = function() return "sensor 7", KEY end })))
       local asked
