@@ -65,9 +65,12 @@ function M.start(command, environment)
   return self
 end
 
---- The same for a Lua program and its arguments.
+--- The same for a Lua program and its arguments: words, or an array of them and the environment.
 function M.lua(path, ...)
-  return M.start { support.interpreter(), path, ... }
+  if type(path) == "string" then return M.start { support.interpreter(), path, ... } end
+  local command = { support.interpreter() }
+  for i, word in ipairs(path) do command[i + 1] = word end
+  return M.start(command, ...)
 end
 
 return M

@@ -21,7 +21,7 @@ packages() {
   case $1 in
     build) echo gcc libc6-dev make pkg-config libssl-dev; lua_packages "${LUA_VERSION:-5.4}" ;;
     demo) echo openssl lua-socket ;;
-    samples) echo openssl ca-certificates lua-socket lua-busted ;;
+    samples) echo openssl ca-certificates lua-socket lua-busted redis-server lua-redis ;;
     test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl lua-sec gnutls-bin libgnutls28-dev python3 faketime ;;
     capture) echo tshark ;; # with it, a spec decrypts what it captured
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
