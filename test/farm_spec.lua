@@ -214,6 +214,7 @@ local function viawrap(row, port, extra)
     assert.is_true(conn:getpeerverification())
   elseif detail.kind == "verify" then
     assert.same({ false, detail.reason }, { conn:getpeerverification() })
+    assert.matches("^%-%-%-%-%-BEGIN", conn:getpeerchain()[1]:pem())
   end
   conn:close()
   return ok, message, detail

@@ -1,5 +1,5 @@
--- A Prosody plugin for the tests: SCRAM bound to the TLS channel by all types that the connection has. Prosody 0.12 itself
--- knows tls-unique alone, which TLS 1.3 has not; later ones know the others. Does nothing on a library without
+-- A Prosody plugin for the tests: SCRAM bound to the TLS channel by all types that the connection has. Prosody 0.12
+-- itself knows tls-unique alone, which TLS 1.3 has not; later ones know the others. Does nothing on a library without
 -- getchannelbinding.
 
 -- luacheck: ignore 143/module
