@@ -5,6 +5,7 @@
 #   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH=]
 #   make demo, make test                        complete on a bare Debian: they install what is missing
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
+#   make errors-doc                             doc/errors.md
 #   make test-all compat real lint asan valgrind stress bench rock certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
@@ -124,6 +125,10 @@ uninstall:
 
 certs:
 	@certs/make.sh $(CERTS)
+
+# doc/errors.md, by committing every mistake in it.
+errors-doc: all certs
+	@$(env) $(LUA) tools/errors.lua >$(BUILD)/errors.md && mv $(BUILD)/errors.md doc/errors.md
 
 demo:
 	@$(deps) build demo

@@ -65,6 +65,7 @@ static int failed(lua_State *L, const loading *l, const char *prefix)
       e.text = l->material.why;
     } else if (p->asked && !lua_isstring(L, p->value) && !lua_isfunction(L, p->value)) {
       e.text = "the key is encrypted and no password was given";
+      e.hint = "the setting password takes a string, or a function that returns one";
     } else if (p->asked && is_undecipherable(&e)) {
       e.text = "bad decrypt";
     }

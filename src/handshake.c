@@ -55,6 +55,14 @@ static void explain_dh(const tls_connection *c, tls_error *e)
   }
 }
 
+static void explain_end(tls_error *e)
+{
+  bool reset = e->kind == TLS_KIND_SYSTEM && strcmp(e->text, "closed") == 0;
+  if (e->hint == NULL && (e->kind == TLS_KIND_TRUNCATED || reset)) {
+    e->hint = "the peer ended the connection in the middle of the handshake: its log may say why";
+  }
+}
+
 /* Remembers the handshake's first error, which every later dohandshake repeats. */
 static int handshake_failed(lua_State *L, tls_connection *c, tls_error *e)
 {
@@ -64,6 +72,7 @@ static int handshake_failed(lua_State *L, tls_connection *c, tls_error *e)
   }
   tls_verify_error(c, e);
   tls_ocsp_error(c, e);
+  explain_end(e);
   lua_pushboolean(L, 0);
   tls_error_message(L, e);
   tls_error_detail(L, e);

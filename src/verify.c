@@ -212,6 +212,10 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
     memcpy(e->subject, c->log->why->subject, sizeof e->subject);
     memcpy(e->names, c->log->why->names, sizeof e->names);
   }
+  const tls_context *ctx = c->ssl != NULL ? tls_contextof(c->ssl) : NULL;
+  if (c->server && ctx != NULL && !ctx->trusting) {
+    e->hint = "this server trusts no CA: name that of its clients by cafile";
+  }
   e->host = c->ssl != NULL ? X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0) : NULL;
   if (c->ssl != NULL && e->host == NULL) {
     char *ip = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl));

@@ -235,3 +235,35 @@ describe("check.settings", function()
     assert.is_true((check.settings(options.rows, nil)))
   end)
 end)
+
+describe("the refusal of a name hints at the one meant:", function()
+  for _, row in ipairs {
+    { "mode", "sever", "did you mean 'server'?" }, { "mode", "Client", "did you mean 'client'?" },
+    { "mode", "peer", "it can be client, server" }, { "protocol", "tlsv1.2", "did you mean 'tlsv1_2'?" },
+    { "protocol", "TLSv1_3", "did you mean 'tlsv1_3'?" }, { "verify", "pear", "did you mean 'peer'?" },
+    { "verify", { "peer", "fail_if_no_peercert" }, "did you mean 'fail_if_no_peer_cert'?" },
+    { "verifyext", "crl_chekc", "did you mean 'crl_check'?" }, { "options", "no_ssl_v3", "did you mean 'no_sslv3'?" },
+    { "options", "NO_TICKET", "did you mean 'no_ticket'?" }, { "options", "gibberish", nil },
+    { "groups", "X25519:P256", "did you mean 'P-256'?" }, { "curveslist", "X25519:P_384", "did you mean 'P-384'?" },
+    { "sigalgs", "ED25519x", "did you mean 'ed25519'?" }, { "groups", ("x"):rep(2 ^ 20), nil },
+    { "protocol", "", nil }, { "options", "%s%n(", nil },
+  } do
+    local shown = type(row[2]) == "table" and table.concat(row[2], " ") or row[2]:sub(1, 20)
+    it(row[1] .. " " .. shown, function()
+      local made, message, detail = ssl.newcontext(settings(rows[row[1]], row[1], row[2]))
+      assert.is_nil(made)
+      assert.is_string(message)
+      assert.equal("config", detail.kind)
+      if row[3] or row[1] ~= "protocol" then assert.equal(row[3], detail.hint) end
+    end)
+  end
+
+  it("and leaves other hints and refusals alone", function()
+    assert.is_nil(check.advise({ values = { "x" } }, nil))
+    assert.same({ kind = "config", reason = "none (x)", hint = "mine" },
+      check.advise({ values = { "y" } }, { kind = "config", reason = "none (x)", hint = "mine" }))
+    assert.same({ kind = "system", reason = "x" }, check.advise({ values = { "y" } }, { kind = "system", reason = "x" }))
+    assert.same({ kind = "config", reason = "x" }, check.advise({}, { kind = "config", reason = "x" }))
+    assert.same({ kind = "config", reason = "x" }, check.advise({ values = { "y" } }, { kind = "config", reason = "x" }))
+  end)
+end)

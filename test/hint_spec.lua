@@ -87,6 +87,42 @@ describe("detail.hint", function()
     b:close()
   end)
 
+  it("helps with files", function()
+    local function hint(cfg) return (select(3, S.ssl.newcontext(S.server(cfg)))).hint end
+    assert.matches("is the path right", hint { key = "/nowhere" })
+    assert.matches("is a directory", hint { cafile = S.certdir .. "/capath" })
+    assert.matches("BEGIN CERTIFICATE", hint { certificate = S.cert "serverAkey" })
+    assert.matches("cut short", hint { certificate = S.cert "cut" })
+    assert.matches("no certificate in PEM", hint { cafile = S.cert "junk" })
+    assert.matches("password is wrong", hint { key = S.cert "rsakey-legacy", password = "x" })
+    assert.matches("password is wrong", hint { certificate = S.NONE, key = S.NONE,
+      pkcs12 = { file = S.certdir .. "/serverA.p12", password = "x" } })
+    assert.matches("setting password", hint { key = S.cert "rsakey-legacy" })
+    assert.matches("another private key", hint { key = S.cert "serverBkey" })
+    assert.matches("another private key", hint { certificate = S.cert "rsa", key = S.cert "serverAkey" })
+    assert.matches("no private key", hint { key = S.cert "junk" })
+    assert.matches("ciphersuites", hint { ciphers = "x" })
+  end)
+
+  it("helps before the handshake, after it failed and after close", function()
+    local c, s = S.wrapped(S.client { cafile = S.cert("rootB") })
+    local function hint() return (select(4, c:send("x"))).hint end
+    assert.matches("call dohandshake first", hint())
+    assert.equal(hint(), (select(4, c:receive())).hint)
+    S.shake(c, s)
+    assert.matches("cafile", hint()) -- what ended it
+    c:close()
+    s:close()
+    assert.matches("has closed", hint())
+  end)
+
+  it("tells a server that trusts nobody so", function()
+    local _, server = details(certificate "clientA", { verify = "peer" })
+    assert.matches("trusts no CA", server.hint)
+    _, server = details(certificate "clientB", { verify = "peer", cafile = S.cert("rootA") })
+    assert.is_nil(server.hint:find("trusts no CA", 1, true))
+  end)
+
   it("is absent where there is nothing to say", function()
     local c, s = S.connected()
     local _, _, _, detail = s:receive()

@@ -89,6 +89,40 @@ function M.whole(n)
   return ("a whole number that is not negative expected, got %s"):format(n)
 end
 
+-- ---- advice
+
+-- The member of a list of names, or the name, that a refusal is about.
+local function refused(reason, known)
+  local text = reason:match("^invalid .- %((.*)%)$") or reason:match("'(.*)'") or reason:match('"(.*)"') or ""
+  for name in text:gmatch("[^:]+") do
+    if known[name:lower()] ~= name then return name end
+  end
+end
+
+--- Adds to the refusal of a name which one may have been meant.
+-- @tparam table row whose values are known
+-- @tparam table detail of the refusal; returned
+-- @treturn table
+function M.advise(row, detail)
+  if not row.values or not detail or detail.hint or detail.kind ~= "config" then return detail end
+  local known = {}
+  for key, value in pairs(row.values) do
+    local name = type(key) == "string" and key or value
+    known[#known + 1] = name:lower()
+    known[name:lower()] = name
+  end
+  table.sort(known)
+  local wrong = refused(detail.reason, known)
+  local meant = wrong and #wrong < 100 and (known[wrong:lower()] or spelling.nearest(wrong:lower(), known))
+  if meant then
+    detail.hint = ("did you mean '%s'?"):format(known[meant] or meant)
+  elseif wrong and #known <= 10 then
+    for i, name in ipairs(known) do known[i] = known[name] end
+    detail.hint = "it can be " .. table.concat(known, ", ")
+  end
+  return detail
+end
+
 --- Looks at the keys of a table of settings, then at the types of their values.
 -- @tparam table rows of ssl.options
 -- @param cfg the settings; what is no table is left to what reads it

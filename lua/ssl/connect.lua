@@ -22,7 +22,10 @@ local function shake(conn, deadline)
   local ok, message, detail = conn:dohandshake()
   conn:settimeout(nil, "t")
   if ok then return true end
-  if detail.kind == "want" then return failure("timeout", "timeout") end
+  if detail.kind == "want" then
+    return nil, "timeout", { kind = "timeout", reason = "timeout",
+      hint = "the host took the connection and did not finish the handshake in time: does it speak TLS on this port?" }
+  end
   return nil, message, detail
 end
 

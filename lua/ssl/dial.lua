@@ -10,8 +10,16 @@ local M = {}
 
 local FOREVER = 1e6
 
+-- What is usually behind what LuaSocket says.
+local hints = {
+  ["connection refused"] = "nothing listens on this port of the host, or a firewall refuses the connection",
+  ["timeout"] = "the host did not answer in time: is it up, the port right, and timeout long enough?",
+  ["Network is unreachable"] = "this machine has no route to the host",
+  ["No route to host"] = "this machine has no route to the host",
+}
+
 local function failure(kind, message, host)
-  return nil, message, { kind = kind, reason = message, host = host }
+  return nil, message, { kind = kind, reason = message, host = host, hint = hints[message] }
 end
 
 --- The deadline that is so many seconds from now.

@@ -1,7 +1,7 @@
 --- The settings of a context: every key of the table given to newcontext and wrap is one row of data here.
 -- A row's `apply(ctx, value, cfg)` answers true, or false, message, detail; rows are applied in their order, the first
 -- failure ends it. A row without `apply` is read by the row that it belongs to. What `type` and `check` ask of a
--- value is looked at before, by ssl.check.
+-- value is looked at before, by ssl.check; `values`, an array or a set, are the names that can be meant by others.
 -- @module ssl.options
 
 local check = require "ssl.check"
@@ -31,7 +31,7 @@ local function has(value, name)
   return false
 end
 
-local function refuse(message) return false, message, { kind = "config", reason = message } end
+local function refuse(message, hint) return false, message, { kind = "config", reason = message, hint = hint } end
 
 -- What was given in place of a value of type `want`.
 local function wrongtype(key, want, value)
@@ -72,7 +72,8 @@ local function loadcredentials(ctx, entry)
     if not ok then return false, message, detail end
   end
   if entry.key and entry.certificate and not context.checkkey(ctx) then
-    return refuse("private key does not match public key")
+    return refuse("private key does not match public key",
+      "the certificate was made for another private key: name the two that belong together")
   end
   return true
 end
@@ -263,9 +264,10 @@ end
 
 M.rows = {
   { name = "protocol", type = "string", required = true,
+    values = { "any", "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3", "tlsv1_2+", "tlsv1_3+", "dtls", "dtlsv1_2" },
     text = "protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer; " ..
       "dtls: 1.2 or newer, dtlsv1_2" },
-  { name = "mode", type = "string", required = true, apply = context.setmode,
+  { name = "mode", type = "string", required = true, apply = context.setmode, values = { "client", "server" },
     text = "client or server" },
   { name = "certificates", type = "array", apply = loadall,
     text = "array of tables with certificate, key, password, pkcs12; replaces these four" },
@@ -288,8 +290,9 @@ M.rows = {
     text = "ciphers of TLS 1.2 and older, OpenSSL's cipher list" },
   { name = "ciphersuites", type = "string", apply = simple(context.setciphersuites), text = "ciphers of TLS 1.3" },
   { name = "verify", type = "string|array", apply = names(context.setverify),
+    values = { "none", "peer", "client_once", "fail_if_no_peer_cert" },
     text = "none, peer, client_once, fail_if_no_peer_cert" },
-  { name = "options", type = "string|array", apply = names(context.setoptions),
+  { name = "options", type = "string|array", apply = names(context.setoptions), values = config.options,
     text = "OpenSSL's SSL_OP_ options in lower case, as in ssl.config.options" },
   { name = "depth", type = "number", apply = simple(context.setdepth),
     text = "most intermediate certificates in a peer's chain" },
@@ -300,7 +303,7 @@ M.rows = {
       context.setdhparam(ctx, value)
       return true
     end },
-  { name = "curveslist", type = "string", text = "groups for the key exchange, in order, with colons",
+  { name = "curveslist", type = "string", values = config.groups, text = "groups for the key exchange, in order, with colons",
     apply = function(ctx, value, cfg)
       if value then return context.setcurveslist(ctx, value) end
       if cfg.curve then return context.setcurve(ctx, cfg.curve) end
@@ -308,6 +311,7 @@ M.rows = {
     end },
   { name = "curve", type = "string", of = "curveslist", text = "the one group for the key exchange" },
   { name = "verifyext", type = "string|array", text = "lsec_continue, lsec_ignore_purpose, crl_check, crl_check_chain",
+    values = { "lsec_continue", "lsec_ignore_purpose", "crl_check", "crl_check_chain" },
     apply = names(function(ctx, ...)
       if select("#", ...) == 0 then return true end
       return ctx:setverifyext(...)
@@ -343,9 +347,9 @@ M.rows = {
       end
       return true
     end },
-  { name = "groups", type = "string|array", apply = list("groups", context.setgroups),
+  { name = "groups", type = "string|array", apply = list("groups", context.setgroups), values = config.groups,
     text = "key exchange groups in order of preference: array, or names with colons" },
-  { name = "sigalgs", type = "string|array", apply = list("sigalgs", context.setsigalgs),
+  { name = "sigalgs", type = "string|array", apply = list("sigalgs", context.setsigalgs), values = config.sigalgs,
     text = "signature algorithms in order of preference: array, or names with colons" },
   { name = "readahead", type = "boolean",
     text = "false: never take more from the socket than the record at hand, for going on without TLS afterwards",
@@ -380,22 +384,30 @@ M.rows = {
     text = "client: the name checked instead of servername; false: none" },
 }
 
+-- These two have no default. LuaSec raises too, with these argument numbers.
+local function demand(number, name, value)
+  if type(value) == "string" or type(value) == "number" then return value end
+  error(("bad argument #%d to 'newcontext' (setting %s: string expected, got %s)"):format(number, name, type(value)), 3)
+end
+
 --- Makes a context and applies every row to it.
 -- @tparam table cfg settings
 -- @treturn[1] userdata the context
 -- @treturn[2] nil
 -- @treturn[2] string what is wrong
 -- @treturn[2] table detail
+-- @raise protocol or mode missing, one of LuaSec's settings of the wrong type
 function M.newcontext(cfg)
   local ok, message, detail = check.settings(M.rows, cfg)
   if not ok then return nil, message, detail end
   local ctx
-  ctx, message, detail = context.create(cfg.protocol)
-  if not ctx then return nil, message, detail end
+  ctx, message, detail = context.create(demand(1, "protocol", cfg.protocol))
+  if not ctx then return nil, message, check.advise(M.rows[1], detail) end
+  demand(2, "mode", cfg.mode)
   for _, row in ipairs(M.rows) do
     if row.apply then
       ok, message, detail = row.apply(ctx, cfg[row.name], cfg)
-      if not ok then return nil, message, detail end
+      if not ok then return nil, message, check.advise(row, detail) end
     end
   end
   return ctx
