@@ -117,6 +117,20 @@ local rows = {
     bad = { { "x", "invalid ticketkeys (array expected, got string)" },
     { {}, "invalid ticketkeys (1 to 64 keys expected, got 0)" },
     { { "x" }, "invalid ticketkeys[1] (table expected, got string)" } } },
+  keylog = { good = { f, "/dev/null" }, bad = {
+    { 5, "invalid keylog (string, function or boolean expected, got number)" },
+    { {}, "invalid keylog (string, function or boolean expected, got table)" },
+    { "/nowhere/keys", "error opening key log '/nowhere/keys' (No such file or directory)" } } },
+  keypairs = { mode = "server", good = { { { certificate = cert "serverA", key = cert "serverAkey" } } }, bad = {
+    { "x", "invalid keypairs (array expected, got string)" }, { f, "invalid keypairs (array expected, got function)" },
+    { {}, "keypairs is an array of tables with certificate and key, and has none" },
+    { { "x" }, "keypairs[1]: table expected, got string" },
+    { { { certificate = "x", kye = "x" } }, "keypairs[1]: unknown field 'kye'" },
+    { { { certificate = 5, key = "x" } }, "keypairs[1]: invalid certificate (string expected, got number)" } } },
+  sni = { mode = "server", good = { {}, f }, bad = { { "a.test", "invalid sni (table or function expected, got string)" },
+    { true, "invalid sni (table or function expected, got boolean)" } } },
+  snistrict = { mode = "server", with = { sni = {} }, good = { true, false }, bad = {
+    { "yes", "invalid snistrict (boolean expected, got string)" } } },
   strict = { good = { true, false }, bad = { { "true", "invalid strict (boolean expected, got string)" },
     { 1, "invalid strict (boolean expected, got number)" } } },
   verifyname = { with = { verify = "peer", cafile = cert "rootA" }, good = { "localhost", "::1", false }, bad = {
@@ -262,8 +276,9 @@ describe("the refusal of a name hints at the one meant:", function()
     assert.is_nil(check.advise({ values = { "x" } }, nil))
     assert.same({ kind = "config", reason = "none (x)", hint = "mine" },
       check.advise({ values = { "y" } }, { kind = "config", reason = "none (x)", hint = "mine" }))
-    assert.same({ kind = "system", reason = "x" }, check.advise({ values = { "y" } }, { kind = "system", reason = "x" }))
+    local row = { values = { "y" } }
+    assert.same({ kind = "system", reason = "x" }, check.advise(row, { kind = "system", reason = "x" }))
     assert.same({ kind = "config", reason = "x" }, check.advise({}, { kind = "config", reason = "x" }))
-    assert.same({ kind = "config", reason = "x" }, check.advise({ values = { "y" } }, { kind = "config", reason = "x" }))
+    assert.same({ kind = "config", reason = "x" }, check.advise(row, { kind = "config", reason = "x" }))
   end)
 end)

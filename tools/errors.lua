@@ -110,8 +110,8 @@ section = "Certificates of servers, as a client with `verify = \"peer\"` sees th
 case("The certificate is for another name",
   "The client has `servername = \"shop.example\"`; the server's certificate is for localhost.",
   handshake({ servername = "shop.example" }, own "serverA"),
-  "Connect by a name that the certificate has, or get a certificate for this one. `verifyname` is for servers that are " ..
-  "reached by another name than their own.")
+  "Connect by a name that the certificate has, or get a certificate for this one. `verifyname` is for servers that " ..
+  "are reached by another name than their own.")
 
 case("The certificate is for names only, and the server is reached by its address",
   "The client has `servername = \"10.0.0.1\"`: an IP address must be in the certificate as one.",
@@ -163,8 +163,8 @@ case("The key is too weak", "RSA of 1024 bits.", newcontext(S.server(own "rsa102
 section = "Certificates of clients"
 
 case("The client has no certificate",
-  "The server has `verify = {\"peer\", \"fail_if_no_peer_cert\"}`. In TLS 1.3 the client is done before the server looks, " ..
-  "and learns of it when it reads.",
+  "The server has `verify = {\"peer\", \"fail_if_no_peer_cert\"}`. In TLS 1.3 the client is done before the server " ..
+  "looks, and learns of it when it reads.",
   handshake({}, { verify = { "peer", "fail_if_no_peer_cert" }, cafile = S.cert "rootA" }),
   "Give the client `certificate` and `key`, or take \"fail_if_no_peer_cert\" from the server.")
 
@@ -247,7 +247,8 @@ case("No protocol version in common", "The client has TLS 1.2 only, the server T
   handshake({ protocol = "tlsv1_2" }, { protocol = "tlsv1_3" }),
   "Use `protocol = \"tlsv1_2+\"` on both.")
 
-case("No cipher in common", "", handshake({ protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-GCM-SHA256" }, own "serverA"),
+case("No cipher in common", "",
+  handshake({ protocol = "tlsv1_2", ciphers = "ECDHE-RSA-AES128-GCM-SHA256" }, own "serverA"),
   "Here the client takes RSA certificates only, and the server's is EC: allow ECDSA, or give the server both kinds.")
 
 case("No group in common", "", handshake({ groups = "P-256" }, { groups = "P-384" }),
@@ -377,8 +378,8 @@ print [[
 # What went wrong
 
 The commonest mistakes and what a program sees of them, made by `make errors-doc`, which commits every one of them. A
-failure has a message and a detail table: `kind`, `reason`, `hint` and more. The OpenSSL here is 3.0; later releases word
-some reasons in another way, `kind`, `alert` and `code` stay.]]
+failure has a message and a detail table: `kind`, `reason`, `hint` and more. The OpenSSL here is 3.0; later releases
+word some reasons in another way, `kind`, `alert` and `code` stay.]]
 
 for _, c in ipairs(cases) do
   if c.section then print("\n## " .. c.section) end

@@ -92,10 +92,10 @@ end
 -- ---- advice
 
 -- The member of a list of names, or the name, that a refusal is about.
-local function refused(reason, known)
+local function refused(reason, exact)
   local text = reason:match("^invalid .- %((.*)%)$") or reason:match("'(.*)'") or reason:match('"(.*)"') or ""
   for name in text:gmatch("[^:]+") do
-    if known[name:lower()] ~= name then return name end
+    if not exact[name] then return name end
   end
 end
 
@@ -105,20 +105,21 @@ end
 -- @treturn table
 function M.advise(row, detail)
   if not row.values or not detail or detail.hint or detail.kind ~= "config" then return detail end
-  local known = {}
+  local exact, lower = {}, {} -- in their own letters; in lower case an array, and back from there
   for key, value in pairs(row.values) do
     local name = type(key) == "string" and key or value
-    known[#known + 1] = name:lower()
-    known[name:lower()] = name
+    exact[name] = true
+    if not lower[name:lower()] then lower[#lower + 1] = name:lower() end
+    lower[name:lower()] = name
   end
-  table.sort(known)
-  local wrong = refused(detail.reason, known)
-  local meant = wrong and #wrong < 100 and (known[wrong:lower()] or spelling.nearest(wrong:lower(), known))
+  table.sort(lower)
+  local wrong = refused(detail.reason, exact)
+  local meant = wrong and #wrong < 100 and (lower[wrong:lower()] or spelling.nearest(wrong:lower(), lower))
   if meant then
-    detail.hint = ("did you mean '%s'?"):format(known[meant] or meant)
-  elseif wrong and #known <= 10 then
-    for i, name in ipairs(known) do known[i] = known[name] end
-    detail.hint = "it can be " .. table.concat(known, ", ")
+    detail.hint = ("did you mean '%s'?"):format(lower[meant] or meant)
+  elseif wrong and #lower <= 10 then
+    for i, name in ipairs(lower) do lower[i] = lower[name] end
+    detail.hint = "it can be " .. table.concat(lower, ", ")
   end
   return detail
 end

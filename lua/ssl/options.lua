@@ -303,7 +303,8 @@ M.rows = {
       context.setdhparam(ctx, value)
       return true
     end },
-  { name = "curveslist", type = "string", values = config.groups, text = "groups for the key exchange, in order, with colons",
+  { name = "curveslist", type = "string", values = config.groups,
+    text = "groups for the key exchange, in order, with colons",
     apply = function(ctx, value, cfg)
       if value then return context.setcurveslist(ctx, value) end
       if cfg.curve then return context.setcurve(ctx, cfg.curve) end
