@@ -127,7 +127,8 @@ local rows = {
     { { "x" }, "keypairs[1]: table expected, got string" },
     { { { certificate = "x", kye = "x" } }, "keypairs[1]: unknown field 'kye'" },
     { { { certificate = 5, key = "x" } }, "keypairs[1]: invalid certificate (string expected, got number)" } } },
-  sni = { mode = "server", good = { {}, f }, bad = { { "a.test", "invalid sni (table or function expected, got string)" },
+  sni = { mode = "server", good = { {}, f }, bad = {
+    { "a.test", "invalid sni (table or function expected, got string)" },
     { true, "invalid sni (table or function expected, got boolean)" } } },
   snistrict = { mode = "server", with = { sni = {} }, good = { true, false }, bad = {
     { "yes", "invalid snistrict (boolean expected, got string)" } } },
