@@ -74,6 +74,14 @@ t.check("TLS 1.3 by default", tostring(body):find("^TLSv1.3 TLS_"), body)
 body = fetch(BASE .. "/tls", { protocol = "tlsv1_2" })
 t.check("TLS 1.2 when asked for", tostring(body):find("^TLSv1.2 ECDHE"), body)
 
+if t.ours then
+  for _, protocol in ipairs { "tlsv1_2", "tlsv1_3" } do
+    local seen = {}
+    for i = 1, 3 do seen[i] = fetch(BASE .. "/reused", { protocol = protocol, sessions = 5 }) end
+    t.equal("sessions: resumed over " .. protocol, table.concat(seen, " "), ". r r")
+  end
+end
+
 local big = read(TMP .. "/www/big.bin")
 t.equal("GET: 10 MiB", fetch(BASE .. "/big.bin"), big)
 t.equal("POST: echoed", post("/echo", "hello=world"), "hello=world")

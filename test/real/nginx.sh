@@ -9,15 +9,16 @@ nginx_modules() { nginx -V 2>&1 | grep -o -- '--modules-path=[^ ]*' | cut -d= -f
 launch_nginx() {
   local user=
   [ "$(id -u)" -ne 0 ] || user="user root;"
-  read -r NGINX_PORT NGINX_WRONGHOST NGINX_MUTUAL CLOSED_PORT <<<"$(free_ports 4)"
+  read -r NGINX_PORT NGINX_WRONGHOST NGINX_MUTUAL CLOSED_PORT NGINX_UPSTREAM <<<"$(free_ports 5)"
   sed -e "s|@MODULES@|$(nginx_modules)|; s|@USER@|$user|; s|@TMP@|$TMP|; s|@CERTS@|$CERTS|" \
-    -e "s|@PORT@|$NGINX_PORT|g; s|@WRONGHOST@|$NGINX_WRONGHOST|; s|@MUTUAL@|$NGINX_MUTUAL|" \
+    -e "s|@PORT@|$NGINX_PORT|g; s|@WRONGHOST@|$NGINX_WRONGHOST|; s|@MUTUAL@|$NGINX_MUTUAL|; s|@UPSTREAM@|$NGINX_UPSTREAM|" \
     test/real/nginx.conf.in >"$TMP/nginx.conf"
   start "$TMP/nginx.log" nginx -e stderr -p "$TMP" -c "$TMP/nginx.conf"
   started "$pid" "$TMP/nginx.log" "$NGINX_PORT" "$NGINX_WRONGHOST" "$NGINX_MUTUAL"
 }
 
-# Starts nginx once; sets NGINX_PORT, NGINX_WRONGHOST, NGINX_MUTUAL and CLOSED_PORT (nobody listens there).
+# Starts nginx once; sets NGINX_PORT, NGINX_WRONGHOST, NGINX_MUTUAL, CLOSED_PORT (nobody listens there) and NGINX_UPSTREAM
+# (where nginx looks for a server of ours).
 start_nginx() {
   [ -z "$nginx_ready" ] || return 0
   mkdir -p "$TMP/www"
@@ -27,7 +28,7 @@ start_nginx() {
     -rsigner "$CERTS/ocspA.pem" -rkey "$CERTS/ocspAkey.pem" -ndays 1 -noverify -respout "$TMP/staple.der" >/dev/null 2>&1
   try_start launch_nginx || { not_ok "nginx starts" "$(tail -n 3 "$TMP/nginx.log")"; return 1; }
   nginx_ready=yes
-  export NGINX_PORT NGINX_WRONGHOST NGINX_MUTUAL CLOSED_PORT
+  export NGINX_PORT NGINX_WRONGHOST NGINX_MUTUAL CLOSED_PORT NGINX_UPSTREAM
 }
 
 test_nginx() {
@@ -35,5 +36,6 @@ test_nginx() {
   local version
   for version in 5.4 5.1; do
     run_program "nginx, Lua $version" "$version" "lua$version" test/real/https_client.lua
+    run_program "behind nginx, Lua $version" "$version" "lua$version" test/real/upstream.lua
   done
 }
