@@ -248,8 +248,8 @@ static int set_demand(lua_State *L, tls_context *ctx, const char *name)
   return tls_answer(L, 1, NULL);
 }
 
-/* Takes the place of all that was set before. */
-static int replace(lua_State *L, tls_context *ctx, tls_staple *list, int function)
+/* Takes the place of all that was set before; the function, or nil, is at index 2. */
+static int replace(lua_State *L, tls_context *ctx, tls_staple *list)
 {
   settings *s = need_settings(ctx->ctx);
   if (s == NULL) {
@@ -259,16 +259,30 @@ static int replace(lua_State *L, tls_context *ctx, tls_staple *list, int functio
   tls_staple_free(s->staples);
   s->staples = list;
   SSL_CTX_set_tlsext_status_cb(ctx->ctx, status_cb);
-  if (function != 0) {
-    lua_pushvalue(L, function);
-  } else {
-    lua_pushnil(L);
-  }
+  lua_pushvalue(L, 2);
   tls_setslot(L, 1, TLS_SLOT_OCSP);
   return tls_answer(L, 1, NULL);
 }
 
-/* The response at index 2, or an array of them. */
+/* Puts the members of the array at index 2 in its place, the function among them, or nil, first. False when there is
+   another. */
+static bool spread(lua_State *L, int n)
+{
+  luaL_checkstack(L, n + 4, "too many OCSP responses");
+  lua_pushnil(L);
+  for (int i = 1; i <= n; i++) {
+    lua_rawgeti(L, 2, i);
+    if (lua_isfunction(L, -1)) {
+      if (!lua_isnil(L, 3)) {
+        return false;
+      }
+      lua_replace(L, 3);
+    }
+  }
+  lua_remove(L, 2);
+  return true;
+}
+
 static int set_responses(lua_State *L, tls_context *ctx)
 {
   if (lua_istable(L, 2)) {
@@ -276,25 +290,24 @@ static int set_responses(lua_State *L, tls_context *ctx)
     if (n > MOST_STAPLES) {
       return tls_refuse(L, "invalid ocsp (more than %d OCSP responses)", MOST_STAPLES);
     }
-    luaL_checkstack(L, (int)n + 4, "too many OCSP responses");
-    for (size_t i = 1; i <= n; i++) {
-      lua_rawgeti(L, 2, (int)i);
+    if (!spread(L, (int)n)) {
+      return tls_refuse(L, "invalid ocsp (more than one function)");
     }
-    lua_remove(L, 2);
+  } else if (!lua_isfunction(L, 2)) {
+    lua_pushnil(L);
+    lua_insert(L, 2);
   }
   int top = lua_gettop(L);
   tls_staple *list = tls_staple_make(L, ctx);
-  if (lua_gettop(L) > top) {
-    return lua_gettop(L) - top;
-  }
-  return replace(L, ctx, list, 0);
+  return lua_gettop(L) > top ? lua_gettop(L) - top : replace(L, ctx, list);
 }
 
 /* ctx:setocsp(value): at any time, for the connections to come (a server's: for handshakes to come); nil: nothing any more.
    A client's: "request": ask the server for an OCSP response, and end the handshake when it says that the certificate is
    revoked; "require": when there is none that says that it is good. A server's: the response in DER to send with its
-   certificate, which it must be about; an array of them, one a certificate; or function(conn, certificate) returning one, or
-   nil. true; or false, message, detail. SSL_CTX_set_tlsext_status_cb(3). */
+   certificate, which it must be about; function(conn, certificate, pair) returning one, or nil, where pair is the index among
+   keypairs, 0 for a certificate that is not from there; or an array, of responses for several certificates and of a function
+   that is asked where none of them fits. true; or false, message, detail. SSL_CTX_set_tlsext_status_cb(3). */
 static int setocsp(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
@@ -310,8 +323,10 @@ static int setocsp(lua_State *L)
     }
     return set_demand(L, ctx, nothing ? NULL : tls_checkname(L, 2));
   }
-  if (nothing || lua_isfunction(L, 2)) {
-    return replace(L, ctx, NULL, nothing ? 0 : 2);
+  if (nothing) {
+    lua_pushnil(L);
+    lua_replace(L, 2);
+    return replace(L, ctx, NULL);
   }
   return set_responses(L, ctx);
 }

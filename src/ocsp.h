@@ -54,7 +54,7 @@ void tls_ocsp_push(lua_State *L, const tls_ocsp_facts *facts, const unsigned cha
 typedef struct tls_staple tls_staple; /* a response in a chain of them */
 
 void tls_staple_free(tls_staple *list);
-/* A chain of the strings at index 2 on. NULL: a refusal (false, message, detail) was pushed, unless there are none. */
+/* A chain of the strings at index 3 on. NULL: a refusal (false, message, detail) was pushed, unless there are none. */
 tls_staple *tls_staple_make(lua_State *L, const tls_context *ctx);
 /* The status callback of a server: the response that goes with the certificate that is about to be sent. */
 int tls_staple_give(SSL *ssl);

@@ -186,11 +186,11 @@ static tls_staple *new_staple(const char *der, size_t n)
   return s;
 }
 
-/* A chain of staples out of the strings at index 2 on; NULL when memory is short. */
+/* A chain of staples out of the strings at index 3 on; NULL when memory is short. */
 static tls_staple *new_staples(lua_State *L)
 {
   tls_staple *list = NULL;
-  for (int i = lua_gettop(L); i >= 2; i--) {
+  for (int i = lua_gettop(L); i >= 3; i--) {
     size_t n;
     const char *der = lua_tolstring(L, i, &n);
     tls_staple *fresh = new_staple(der, n);
@@ -208,7 +208,7 @@ static tls_staple *new_staples(lua_State *L)
 tls_staple *tls_staple_make(lua_State *L, const tls_context *ctx)
 {
   static const char prefix[] = "error setting OCSP response";
-  for (int i = 2; i <= lua_gettop(L); i++) {
+  for (int i = 3; i <= lua_gettop(L); i++) {
     size_t n;
     if (lua_type(L, i) != LUA_TSTRING) {
       tls_refuse(L, "invalid ocsp (OCSP response in DER or function expected, got %s)", luaL_typename(L, i));
@@ -222,7 +222,7 @@ tls_staple *tls_staple_make(lua_State *L, const tls_context *ctx)
     }
   }
   tls_staple *list = new_staples(L);
-  if (list == NULL && lua_gettop(L) > 1) {
+  if (list == NULL && lua_gettop(L) > 2) {
     tls_fail_text(L, prefix, "not enough memory");
   }
   return list;
