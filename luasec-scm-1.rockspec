@@ -102,6 +102,7 @@ build = {
       ["ssl.servernames"] = "lua/ssl/servernames.lua",
       ["ssl.sessions"] = "lua/ssl/sessions.lua",
       ["ssl.spelling"] = "lua/ssl/spelling.lua",
+      ["ssl.stapling"] = "lua/ssl/stapling.lua",
       ["ssl.systemca"] = "lua/ssl/systemca.lua",
       ["ssl.tunnel"] = "lua/ssl/tunnel.lua",
     },

@@ -8,7 +8,7 @@
 
 #include <openssl/err.h>
 
-#define MOST_STAPLES 100 /* of a context */
+#define MOST_STAPLES 4000 /* of a context; all of them are on the Lua stack at once */
 
 enum demand { DEMAND_NOTHING, DEMAND_REQUEST, DEMAND_REQUIRE };
 

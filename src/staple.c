@@ -38,33 +38,51 @@ static bool is_current(OCSP_SINGLERESP *single)
   return current;
 }
 
+/* A response that may be stapled, or NULL and *why. */
+static OCSP_BASICRESP *parse(const unsigned char *der, size_t n, const char **why)
+{
+  int response;
+  OCSP_BASICRESP *basic = tls_ocsp_parse(der, n, &response);
+  if (basic == NULL) {
+    *why = tls_ocsp_words(response < 0 ? TLS_OCSP_UNREADABLE : TLS_OCSP_REFUSED);
+  } else if (n > LARGEST_TLS13) {
+    *why = "the OCSP response is larger than TLS can carry";
+    OCSP_BASICRESP_free(basic);
+    basic = NULL;
+  }
+  return basic;
+}
+
+/* What it is worth beside a certificate: GOOD, FOREIGN or STALE. */
+static enum tls_ocsp_verdict beside(OCSP_BASICRESP *basic, X509 *cert)
+{
+  OCSP_SINGLERESP *single = tls_ocsp_find(basic, cert, NULL);
+  if (single == NULL) {
+    return TLS_OCSP_FOREIGN;
+  }
+  return is_current(single) ? TLS_OCSP_GOOD : TLS_OCSP_STALE;
+}
+
 /* Clients refuse a response that is out of date, and most go on without any. */
 static const tls_staple *find_staple(const tls_staple *list, X509 *cert)
 {
   for (const tls_staple *at = list; at != NULL; at = at->next) {
-    OCSP_SINGLERESP *single = tls_ocsp_find(at->basic, cert, NULL);
-    if (single != NULL && is_current(single)) {
+    if (beside(at->basic, cert) == TLS_OCSP_GOOD) {
       return at;
     }
   }
   return NULL;
 }
 
-/* Why a response cannot be stapled to a certificate, NULL when it can; *usable: it is not out of date. */
+/* Why the program's answer cannot be stapled to a certificate, NULL when it can; *usable: it is not out of date. */
 static const char *unusable(const unsigned char *der, size_t n, X509 *cert, bool *usable)
 {
-  int response;
   const char *why = NULL;
-  OCSP_BASICRESP *basic = tls_ocsp_parse(der, n, &response);
-  OCSP_SINGLERESP *single = basic != NULL ? tls_ocsp_find(basic, cert, NULL) : NULL;
-  if (basic == NULL) {
-    why = tls_ocsp_words(response < 0 ? TLS_OCSP_UNREADABLE : TLS_OCSP_REFUSED);
-  } else if (single == NULL) {
-    why = tls_ocsp_words(TLS_OCSP_FOREIGN);
-  } else if (n > LARGEST_TLS13) {
-    why = "the OCSP response is larger than TLS can carry";
-  } else {
-    *usable = is_current(single);
+  OCSP_BASICRESP *basic = parse(der, n, &why);
+  if (basic != NULL) {
+    enum tls_ocsp_verdict verdict = beside(basic, cert);
+    *usable = verdict == TLS_OCSP_GOOD;
+    why = verdict == TLS_OCSP_FOREIGN ? tls_ocsp_words(verdict) : NULL;
   }
   OCSP_BASICRESP_free(basic);
   return why;
@@ -89,7 +107,8 @@ static int ask_body(lua_State *L)
   lua_pushvalue(L, 1);
   X509_up_ref(q->cert);
   tls_pushcertificate(L, q->cert);
-  lua_call(L, 2, 1);
+  lua_pushinteger(L, tls_keypairs_index(q->ssl));
+  lua_call(L, 3, 1);
   if (!lua_toboolean(L, -1)) {
     return 0;
   }
@@ -143,30 +162,38 @@ int tls_staple_give(SSL *ssl)
 
 /* ---- what is held ---- */
 
-static const char *why_not(const unsigned char *der, size_t n, X509 *cert)
+/* The context looks at its certificates one by one, and at the former again when this is over. */
+static enum tls_ocsp_verdict beside_any(SSL_CTX *ctx, OCSP_BASICRESP *basic)
 {
-  bool usable = false;
-  const char *why = unusable(der, n, cert, &usable);
-  return why == NULL && !usable ? tls_ocsp_words(TLS_OCSP_STALE) : why;
-}
-
-/* Can it be stapled to one of the context's certificates? NULL, or why not. The context looks at its certificates one by
-   one, and at the former again when this is over. */
-static const char *fits_none(SSL_CTX *ctx, const unsigned char *der, size_t n)
-{
-  const char *why = "the context has no certificate that it could be about";
+  enum tls_ocsp_verdict verdict = TLS_OCSP_FOREIGN;
   X509 *now = SSL_CTX_get0_certificate(ctx);
-  for (long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); more == 1 && why != NULL;
+  for (long more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); more == 1 && verdict == TLS_OCSP_FOREIGN;
        more = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT)) {
-    why = why_not(der, n, SSL_CTX_get0_certificate(ctx));
+    verdict = beside(basic, SSL_CTX_get0_certificate(ctx));
   }
-  for (int i = 1; why != NULL && tls_keypairs_leaf(ctx, i) != NULL; i++) {
-    why = why_not(der, n, tls_keypairs_leaf(ctx, i));
+  for (int i = 1; verdict == TLS_OCSP_FOREIGN && tls_keypairs_leaf(ctx, i) != NULL; i++) {
+    verdict = beside(basic, tls_keypairs_leaf(ctx, i));
   }
   if (now != NULL) {
     SSL_CTX_select_current_cert(ctx, now);
   }
   tls_error_clear();
+  return verdict;
+}
+
+/* Can it be stapled to one of the context's certificates? NULL, or why not. */
+static const char *fits_none(SSL_CTX *ctx, const unsigned char *der, size_t n)
+{
+  const char *why = NULL;
+  if (SSL_CTX_get0_certificate(ctx) == NULL) {
+    return "the context has no certificate that it could be about";
+  }
+  OCSP_BASICRESP *basic = parse(der, n, &why);
+  if (basic != NULL) {
+    enum tls_ocsp_verdict verdict = beside_any(ctx, basic);
+    why = verdict == TLS_OCSP_GOOD ? NULL : tls_ocsp_words(verdict);
+  }
+  OCSP_BASICRESP_free(basic);
   return why;
 }
 

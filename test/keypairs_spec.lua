@@ -204,7 +204,7 @@ describe("the setting keypairs", function()
     list[3].ocsp = kit.craft { cert = "revoked" }
     local none, message = ssl.newcontext(server(list))
     assert.is_nil(none)
-    assert.matches("^error setting OCSP response", message)
+    assert.matches("^keypairs%[3%]: error setting OCSP response", message)
   end)
 
   it("goes on after its context was closed", function()

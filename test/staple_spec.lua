@@ -48,9 +48,10 @@ for _, version in ipairs(both) do
       end })
       assert.is_true(cr[1], cr[2])
       assert.equal(good, der)
-      assert.equal(2, seen.n)
+      assert.equal(3, seen.n)
       assert.matches("^SSL connection", tostring(seen[1]))
       assert.equal(S.pem("serverA"):match("%-%-%-%-%-BEGIN.*"), seen[2]:pem())
+      assert.equal(0, seen[3])
     end)
 
     it("asks it only for clients that want a response", function()
@@ -167,6 +168,15 @@ for _, version in ipairs(both) do
       assert.is_true(ctx:setocsp(rsagood))
       check(ctx, "ec", { rsa = rsagood })
       check(ctx, "rsa", { rsa = rsagood })
+      -- A function is asked where no response fits.
+      local asked = {}
+      assert.is_true(ctx:setocsp { rsagood, function(_, cert, pair)
+        asked[#asked + 1] = cert:serial() .. " " .. pair
+        return good
+      end })
+      check(ctx, "ec", wanted)
+      check(ctx, "rsa", wanted)
+      assert.same({ kit.certificate "serverA":serial() .. " 0" }, asked)
       list[1].ocsp, list[2].ocsp = good, rsagood
       ctx = assert(ssl.newcontext(S.server(base)))
       check(ctx, "ec", wanted)
@@ -191,6 +201,48 @@ for _, version in ipairs(both) do
         c:close()
         s:close()
       end
+    end)
+
+    it("staples the response of the key pair that the name chooses", function()
+      local function pair(name, ocsp)
+        return { certificate = S.cert(name), key = S.cert(name .. "key"), ocsp = ocsp }
+      end
+      local function try(ctx, name)
+        local c, s = S.wrapped(client(version), ctx)
+        c:sni(name)
+        local cr = S.shake(c, s)
+        assert.is_true(cr[1], cr[2])
+        local answer = c:getocsp()
+        c:close()
+        s:close()
+        return answer and answer.der
+      end
+      local wild = kit.craft { cert = "wildcard" }
+      local seen
+      local function other(_, cert, index)
+        seen = cert:serial() .. " " .. index
+        return kit.craft { cert = "wronghost" }
+      end
+      local base = { certificate = S.NONE, key = S.NONE,
+        keypairs = { pair("serverA", good), pair("wildcard", wild), pair("wronghost", other), pair("ip") } }
+      local ctx = assert(ssl.newcontext(S.server(base)))
+      assert.equal(good, try(ctx, "server.test"))
+      assert.equal(wild, try(ctx, "a.wild.test"))
+      assert.is_nil(seen)
+      assert.is_true(#try(ctx, "other.test") > 100)
+      assert.equal(kit.certificate "wronghost":serial() .. " 3", seen)
+      assert.equal(good, try(ctx, "nobody.test")) -- the first pair
+      -- A function of the context's own is asked for the rest.
+      base.keypairs[2].ocsp = nil
+      base.ocsp = function(_, _, index) return index == 2 and wild end
+      ctx = assert(ssl.newcontext(S.server(base)))
+      assert.equal(wild, try(ctx, "a.wild.test"))
+      assert.equal(good, try(ctx, "server.test"))
+      -- All of them are replaced at once.
+      assert.is_true(ctx:setocsp { wild })
+      assert.equal(wild, try(ctx, "a.wild.test"))
+      assert.is_nil(try(ctx, "server.test"))
+      assert.is_nil(try(ctx, "other.test"))
     end)
 
     it("changes it while it runs", function()
@@ -347,11 +399,27 @@ describe("ctx:setocsp on a server", function()
     end
     refuses("invalid ocsp (OCSP response in DER or function expected, got number)", { good, 42 })
     refuses("invalid ocsp (OCSP response in DER or function expected, got table)", { {} })
+    refuses("invalid ocsp (more than one function)", { print, good, print })
     local many = {}
-    for i = 1, 101 do many[i] = good end
-    refuses("invalid ocsp (more than 100 OCSP responses)", many)
-    many[101] = nil
+    for i = 1, 4001 do many[i] = good end
+    refuses("invalid ocsp (more than 4000 OCSP responses)", many)
+    many[4001] = nil
     assert.is_true(ctx:setocsp(many))
+  end)
+
+  it("names the entry that a wrong response is in", function()
+    local function entry(ocsp) return { certificate = S.cert("serverA"), key = S.cert("serverAkey"), ocsp = ocsp } end
+    local function says(key, message, ocsp)
+      local cfg = S.server { certificate = S.NONE, key = S.NONE, [key] = { entry(), entry(ocsp) } }
+      assert.same({ nil, message }, { S.unpack(S.pack(ssl.newcontext(cfg)), 1, 2) })
+    end
+    for _, key in ipairs { "certificates", "keypairs" } do
+      says(key, key .. "[2]: error setting OCSP response (the OCSP response is about another certificate)", rsagood)
+      says(key, key .. "[2]: error setting OCSP response (the OCSP response cannot be read)", "x")
+    end
+    says("certificates", "certificates[2]: invalid ocsp (OCSP response in DER expected, got function)", print)
+    says("certificates", "certificates[2]: invalid ocsp (OCSP response in DER expected, got number)", 5)
+    says("keypairs", "keypairs[2]: invalid ocsp (OCSP response in DER or function expected, got table)", { good })
   end)
 
   it("wants a certificate", function()

@@ -9,6 +9,7 @@ local context = require "ssl.context"
 local config = require "ssl.config"
 local sessions = require "ssl.sessions"
 local servernames = require "ssl.servernames"
+local stapling = require "ssl.stapling"
 local systemca = require "ssl.systemca"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 143
@@ -203,21 +204,6 @@ local function setservername(ctx, name, cfg)
   return true
 end
 
--- ---- OCSP
-
--- An entry of certificates or keypairs may have the response about its certificate with it.
-local function stapling(ctx, value, cfg)
-  if value then return ctx:setocsp(value) end
-  local list = {}
-  for _, entries in ipairs { cfg.certificates or {}, cfg.keypairs or {} } do
-    for _, entry in ipairs(entries) do
-      if entry.ocsp then list[#list + 1] = entry.ocsp end
-    end
-  end
-  if not list[1] then return true end
-  return ctx:setocsp(list)
-end
-
 -- ---- key log
 
 -- The environment alone never turns it on.
@@ -369,7 +355,7 @@ M.rows = {
     text = "server: contexts by name (a.test, *.b.test), or function(name, connection) returning one" },
   { name = "snistrict", type = "boolean", of = "sni",
     text = "server: names that neither sni nor keypairs know, and clients without a name, are refused" },
-  { name = "ocsp", type = "string|array|function", apply = stapling,
+  { name = "ocsp", type = "string|array|function", apply = stapling.apply,
     text = "client: request or require an OCSP response of the server; server: the responses in DER to staple, or " ..
       "function(conn, certificate) returning one" },
   { name = "sessions", type = "boolean|number|table", apply = sessions.apply,
