@@ -243,6 +243,7 @@ static int set_demand(lua_State *L, tls_context *ctx, const char *name)
     return tls_fail_queue(L, "error setting OCSP", NULL);
   }
   s->demand = demand;
+  /* -1 is what OpenSSL itself sets at first. */
   SSL_CTX_set_tlsext_status_type(ctx->ctx, demand != DEMAND_NOTHING ? TLSEXT_STATUSTYPE_ocsp : -1);
   SSL_CTX_set_tlsext_status_cb(ctx->ctx, status_cb);
   return tls_answer(L, 1, NULL);

@@ -65,6 +65,15 @@ describe("ctx:setocsp on a server", function()
     says("keypairs", "keypairs[2]: invalid ocsp (OCSP response in DER or function expected, got table)", { good })
   end)
 
+  it("is nowhere passed over in silence", function()
+    local entry = { certificate = S.cert("serverA"), key = S.cert("serverAkey"), ocsp = good }
+    assert.same({ nil, "certificates[1]: a client staples nothing: ocsp is request or require" },
+      { S.unpack(S.pack(ssl.newcontext(S.client { certificates = { entry } })), 1, 2) })
+    assert.same({ nil, "reload takes no ocsp: call setocsp after it" },
+      { S.unpack(S.pack(ctx:reload { certificates = { entry } }), 1, 2) })
+    assert.is_nil((ctx:reload(entry)))
+  end)
+
   it("wants a certificate", function()
     local empty = S.server { certificate = S.NONE, key = S.NONE, ocsp = good }
     assert.same({ nil, "error setting OCSP response (the context has no certificate that it could be about)" },

@@ -28,6 +28,7 @@ end
 
 local function checkpair(entry)
   if type(entry) ~= "table" then return refuse("invalid certificates (tables expected, got " .. type(entry) .. ")") end
+  if entry.ocsp then return refuse("reload takes no ocsp: call setocsp after it") end
   if entry.pkcs12 or (entry.certificate and entry.key) then return true end
   return refuse("reload needs certificate and key, or pkcs12")
 end

@@ -46,6 +46,16 @@ local function dispatcher(functions, default)
   end
 end
 
+local function client(ctx, value, cfg)
+  for i, entry in ipairs(cfg.certificates or {}) do
+    if type(entry) == "table" and entry.ocsp then
+      return refuse(("certificates[%d]: a client staples nothing: ocsp is request or require"):format(i))
+    end
+  end
+  if value then return ctx:setocsp(value) end
+  return true
+end
+
 --- The row ocsp.
 -- @param ctx the context, which has its certificates
 -- @param value the setting, nil or false when there is none
@@ -55,10 +65,7 @@ end
 -- @treturn[2] string what is wrong
 -- @treturn[2] table detail
 function M.apply(ctx, value, cfg)
-  if cfg.mode == "client" then
-    if value then return ctx:setocsp(value) end
-    return true
-  end
+  if cfg.mode == "client" then return client(ctx, value, cfg) end
   local functions = {}
   local list, default = own(value or {})
   local ok, message, detail = collect(ctx, "certificates", cfg.certificates or {}, list)
