@@ -223,7 +223,7 @@ void tls_cache_put(tls_cache *cache, const tls_connection *c, SSL_SESSION *fresh
     return;
   }
   /* Of TLS 1.2 the newest serves any number of times. */
-  thin(cache, &p, SSL_SESSION_get_protocol_version(fresh) < TLS1_3_VERSION ? 0 : PER_PEER - 1);
+  thin(cache, &p, SSL_SESSION_get_protocol_version(fresh) != TLS1_3_VERSION ? 0 : PER_PEER - 1);
   while (cache->n >= cache->max) {
     drop_oldest(cache);
   }
@@ -244,7 +244,7 @@ bool tls_cache_offer(tls_cache *cache, const tls_connection *c)
     } else if (!is_alive(e->session) || !tls_session_fits(c->ssl, e->session) || SSL_set_session(c->ssl, e->session) != 1) {
       drop(cache, link);
     } else {
-      if (SSL_SESSION_get_protocol_version(e->session) >= TLS1_3_VERSION) {
+      if (SSL_SESSION_get_protocol_version(e->session) == TLS1_3_VERSION) {
         drop(cache, link);
       } else {
         unlink_use(cache, e);

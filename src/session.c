@@ -141,7 +141,7 @@ void tls_session_free(tls_connection *c)
 static SSL_SESSION *resumable(const tls_connection *c)
 {
   SSL_SESSION *s = c->session;
-  if (s == NULL && SSL_version(c->ssl) < TLS1_3_VERSION) {
+  if (s == NULL && SSL_version(c->ssl) != TLS1_3_VERSION) {
     s = SSL_get_session(c->ssl);
   }
   return s != NULL && SSL_SESSION_is_resumable(s) == 1 ? SSL_SESSION_dup(s) : NULL;

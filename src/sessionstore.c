@@ -151,7 +151,7 @@ void tls_sessionstore_put(tls_connection *c, SSL_SESSION *fresh)
   unsigned int n;
   const unsigned char *id = SSL_SESSION_get_id(fresh, &n);
   /* What is all in the ticket of TLS 1.3 has no use for a store. */
-  bool stateless = SSL_version(c->ssl) >= TLS1_3_VERSION && (SSL_get_options(c->ssl) & SSL_OP_NO_TICKET) == 0;
+  bool stateless = SSL_version(c->ssl) == TLS1_3_VERSION && (SSL_get_options(c->ssl) & SSL_OP_NO_TICKET) == 0;
   if (c->call == NULL || c->sessions == NULL || !c->sessions->store || stateless || n == 0) {
     return;
   }

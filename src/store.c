@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include <openssl/evp.h>
+
 /* How many stores that no context uses are kept: a program that makes a context a connection may have none between two. */
 #define IDLE_MAX 2
 /* A file this young may change again without its times telling: it is not shared yet. */
@@ -31,6 +33,7 @@ struct tls_store {
   char *path;
   identity id;
   X509_STORE *store;
+  unsigned char digest[TLS_STORE_DIGEST];
   int users;
 };
 
@@ -136,17 +139,44 @@ static tls_store *find(const char *path, const identity *id)
   return s != NULL ? use(s) : NULL;
 }
 
+/* Of what is in a store that nobody has looked into yet: looking sorts it. */
+static bool digest_of(X509_STORE *store, unsigned char *digest)
+{
+  STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+  EVP_MD_CTX *md = EVP_MD_CTX_new();
+  unsigned char one[EVP_MAX_MD_SIZE], all[EVP_MAX_MD_SIZE];
+  unsigned int n = 0;
+  bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+  for (int i = 0; ok && i < sk_X509_OBJECT_num(objects); i++) {
+    const X509_OBJECT *object = sk_X509_OBJECT_value(objects, i);
+    const X509 *cert = X509_OBJECT_get0_X509(object);
+    const X509_CRL *crl = X509_OBJECT_get0_X509_CRL(object);
+    ok = (cert != NULL ? X509_digest(cert, EVP_sha256(), one, &n) == 1 : X509_CRL_digest(crl, EVP_sha256(), one, &n) == 1) &&
+         EVP_DigestUpdate(md, one, n) == 1;
+  }
+  ok = ok && EVP_DigestFinal_ex(md, all, &n) == 1;
+  EVP_MD_CTX_free(md);
+  if (ok) {
+    memcpy(digest, all, TLS_STORE_DIGEST);
+  }
+  return ok;
+}
+
 static tls_store *new_entry(const char *path, const identity *id, X509_STORE *store)
 {
   tls_store *s = malloc(sizeof *s);
   char *copy = malloc(strlen(path) + 1);
-  if (s == NULL || copy == NULL || X509_STORE_up_ref(store) != 1) {
+  if (s == NULL || copy == NULL || !digest_of(store, s->digest) || X509_STORE_up_ref(store) != 1) {
     free(s);
     free(copy);
     return NULL;
   }
   memcpy(copy, path, strlen(path) + 1);
-  *s = (tls_store){NULL, copy, *id, store, 0};
+  s->next = NULL;
+  s->path = copy;
+  s->id = *id;
+  s->store = store;
+  s->users = 0;
   return s;
 }
 
@@ -197,6 +227,20 @@ X509_STORE *tls_store_open(const char *path, tls_store **shared)
     store = (*shared)->store;
   }
   return store;
+}
+
+bool tls_store_digest(const tls_store *s, const char *path, unsigned char *digest)
+{
+  tls_store *shared = NULL;
+  X509_STORE *store = s == NULL ? tls_store_open(path, &shared) : NULL;
+  s = s != NULL ? s : shared;
+  bool ok = s != NULL || (store != NULL && digest_of(store, digest));
+  if (s != NULL) {
+    memcpy(digest, s->digest, sizeof s->digest);
+  }
+  X509_STORE_free(store);
+  tls_store_close(shared);
+  return ok;
 }
 
 const char *tls_store_path(const tls_store *s)

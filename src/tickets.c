@@ -60,7 +60,7 @@ static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
   for (size_t i = 0; i < keys->n; i++) {
     if (memcmp(keys->key[i].name, name, sizeof keys->key[i].name) == 0) {
       /* 2: send a new ticket, by the new key; in TLS 1.3 always, since there each is for one use. */
-      int ok = i == 0 && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
+      int ok = i == 0 && SSL_version(ssl) != TLS1_3_VERSION ? 1 : 2;
       return use_key(&keys->key[i], iv, cipher, mac, 0) ? ok : -1;
     }
   }

@@ -203,6 +203,9 @@ typedef struct tls_store tls_store;
 /* A store with the certificates of a PEM file, a reference for the caller; NULL on failure, with OpenSSL's queue. When it
    is one of the cache's it must not be changed, and `*shared` is to be closed once it is no longer used. */
 X509_STORE *tls_store_open(const char *path, tls_store **shared);
+#define TLS_STORE_DIGEST 32
+/* The digest of the certificates in a store, or where that is NULL of those in a file. */
+bool tls_store_digest(const tls_store *s, const char *path, unsigned char *digest);
 const char *tls_store_path(const tls_store *s);
 void tls_store_close(tls_store *s); /* NULL is fine */
 

@@ -58,6 +58,17 @@ static int load_file(tls_context *ctx, const char *file, const char *dir)
   return make_private(ctx) && SSL_CTX_load_verify_file(ctx->ctx, file) == 1;
 }
 
+/* The certificates, not the path: the file's content may change, and be the same elsewhere. */
+static bool remember_file(tls_context *ctx, const char *file)
+{
+  unsigned char digest[TLS_STORE_DIGEST];
+  if (!tls_store_digest(ctx->store, file, digest)) {
+    return false;
+  }
+  tls_trust_remember(ctx, 'f', digest, sizeof digest);
+  return true;
+}
+
 static bool has_nul(lua_State *L, int arg)
 {
   size_t n;
@@ -87,8 +98,8 @@ static int locations(lua_State *L)
     return tls_fail_queue(L, prefix, dir);
   }
   ctx->trusting = true;
-  if (file != NULL) {
-    tls_trust_remember(ctx, 'f', file, strlen(file));
+  if (file != NULL && !remember_file(ctx, file)) {
+    return tls_fail_queue(L, prefix, file);
   }
   if (dir != NULL) {
     tls_trust_remember(ctx, 'd', dir, strlen(dir));

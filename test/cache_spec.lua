@@ -3,6 +3,7 @@
 local S = require "support"
 local ssl = S.ssl
 local socket = require "socket"
+local engines = require "engines"
 
 local versions = { "tlsv1_2", "tlsv1_3" }
 
@@ -254,6 +255,26 @@ describe("a client's cache of sessions", function()
     assert.matches("verifies in another way", message)
   end)
 
+  for _, protocol in ipairs { "tlsv1_2", "tlsv1_3", "dtls" } do
+    it("resumes on engines, by name alone, over " .. protocol, function()
+      local sctx = server { protocol = protocol }
+      local function call_engine(cctx)
+        local c, s = assert(ssl.engine(cctx)), assert(ssl.engine(sctx))
+        engines.shake(c, s)
+        s:write("x")
+        engines.carry(s, c)
+        assert.equal("x", (c:read()))
+        assert.is_true(c:getpeerverification())
+        return c:sessionreused()
+      end
+      local named = client { servername = "localhost", protocol = protocol }
+      assert.is_false(call_engine(named))
+      for _ = 1, 3 do assert.is_true(call_engine(named)) end
+      local nameless = client { protocol = protocol }
+      for _ = 1, 2 do assert.is_false(call_engine(nameless)) end
+    end)
+  end
+
   it("is for clients, and a client without it resumes nothing", function()
     local context = require "ssl.context"
     local sctx, cctx = server(), client { sessions = false }
@@ -304,6 +325,24 @@ end)
 
 describe("a session set by hand", function()
   for _, version in ipairs(versions) do
+    it("goes by what CA files hold, not by their names, over " .. version, function()
+      local at = listen()
+      local file, other = S.tmpfile(S.pem("rootA")), S.tmpfile(S.pem("rootA"))
+      local function with(path) return assert(ssl.newcontext(S.client { cafile = path })) end
+      local _, c = visit(at, with(file), server { protocol = version })
+      local session = c:getsession()
+      assert.is_true(S.wrapped(with(other)):setsession(session))
+      assert.is_true(S.wrapped(with(file)):setsession(session))
+      local f = assert(io.open(file, "w"))
+      f:write(S.pem("rootB"))
+      f:close()
+      assert.is_nil((S.wrapped(with(file)):setsession(session)))
+      assert.is_nil((S.wrapped(with(S.cert("bundleAB"))):setsession(session)))
+      os.remove(file)
+      os.remove(other)
+      at:close()
+    end)
+
     it("is refused for a name that its certificate does not have over " .. version, function()
       local at = listen()
       local cctx = assert(ssl.newcontext(S.client()))
