@@ -208,12 +208,11 @@ describe("ssl.wrap", function()
     b:close()
   end)
 
-  it("refuses a connection and odd things before touching a descriptor (Q20)", function()
+  it("refuses odd things before touching a descriptor (Q20)", function()
     local ctx = assert(ssl.newcontext(support.client()))
     local c, s = support.connected()
     support.collect()
     local before = support.descriptors()
-    raises("bad argument #1 to 'wrap'", ssl.wrap, c, ctx)
     for _, value in ipairs { 1, "tcp", {}, true, print, io.stdout } do
       raises("bad argument #1 to 'wrap'", ssl.wrap, value, ctx)
     end

@@ -40,7 +40,7 @@ describe("ssl.context", function()
     end)
 
     it("refuses others", function()
-      for _, name in ipairs { "", "sslv3", "sslv2", "ANY", "tlsv1_4", "dtls", "tlsv1.2", " any", 5 } do
+      for _, name in ipairs { "", "sslv3", "sslv2", "ANY", "tlsv1_4", "dtlsv1", "dtls+", "tlsv1.2", " any", 5 } do
         local ctx, err, detail = context.create(name)
         assert.is_nil(ctx)
         assert.equal("invalid protocol (" .. name .. ")", err)

@@ -72,7 +72,7 @@ add(crash("context_spec.lua", nil, "A closed context goes to OpenSSL as a null p
 -- wrap
 
 add(varying("Q20", "A connection in place of a socket loses its descriptor to the failed attempt."), "compat wrap",
-  { "refuses a connection in place of a socket without harm to it" })
+  { "takes no descriptor from a connection in place of a socket" })
 add(varying(nil, "A connection without descriptor answers memory that was never set."), "compat core.create and setfd",
   { "make a connection without descriptor first" })
 add(fix("Q13", "core.create keeps no reference to the context, so that its callbacks are collected with it."),
