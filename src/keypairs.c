@@ -78,31 +78,29 @@ static bool has_type(const choice *chosen, const keypair *pair)
   return chosen->n == TYPES_MAX;
 }
 
-/* Adds the pairs whose certificate is for the name, the first of each type of key. */
-static void match(const keypairs *all, const char *name, size_t n, unsigned flags, choice *chosen)
+static bool is_for(const keypair *pair, const char *name, size_t n, unsigned flags)
 {
-  for (int i = 0; i < all->n; i++) {
-    const keypair *pair = &all->list[i];
-    if (!has_type(chosen, pair) && X509_check_host(pair->leaf, name, n, flags, NULL) == 1) {
-      chosen->pair[chosen->n++] = pair;
-    }
-  }
+  return X509_check_host(pair->leaf, name, n, flags, NULL) == 1;
 }
 
-/* A certificate that has the very name goes before one with a wildcard. */
-static void match_name(const keypairs *all, const char *name, size_t n, choice *chosen)
+/* The pairs whose certificate is for the name, the first of each type of key; those that have the very name, if there are any,
+   go before those with a wildcard. A leading dot would mean any subdomain to OpenSSL, and of an empty name it would look for
+   the end by itself. */
+static void match(const keypairs *all, const char *name, size_t n, choice *chosen)
 {
-  if (n > 1 && name[n - 1] == '.') {
-    n--;
+  choice exact = {0, {NULL}}, wild = {0, {NULL}};
+  for (int i = 0; n > 0 && *name != '.' && i < all->n; i++) {
+    const keypair *pair = &all->list[i];
+    if (has_type(&exact, pair) || !is_for(pair, name, n, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)) {
+      continue;
+    }
+    if (is_for(pair, name, n, X509_CHECK_FLAG_NO_WILDCARDS)) {
+      exact.pair[exact.n++] = pair;
+    } else if (!has_type(&wild, pair)) {
+      wild.pair[wild.n++] = pair;
+    }
   }
-  /* A leading dot would mean any subdomain to OpenSSL; of an empty name it would take the length by itself. */
-  if (n == 0 || *name == '.') {
-    return;
-  }
-  match(all, name, n, X509_CHECK_FLAG_NO_WILDCARDS, chosen);
-  if (chosen->n == 0) {
-    match(all, name, n, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, chosen);
-  }
+  *chosen = exact.n > 0 ? exact : wild;
   tls_error_clear();
 }
 
@@ -113,7 +111,7 @@ enum tls_keypairs tls_keypairs_choose(SSL *ssl, const char *name, size_t n)
   if (all == NULL || name == NULL) {
     return TLS_KEYPAIRS_NONE;
   }
-  match_name(all, name, n, &chosen);
+  match(all, name, n > 1 && name[n - 1] == '.' ? n - 1 : n, &chosen);
   if (chosen.n == 0) {
     return TLS_KEYPAIRS_NONE;
   }
@@ -219,16 +217,17 @@ static ASN1_STRING *first_name(X509 *leaf)
   return found;
 }
 
-/* The first pair, and those of other types of key for its first name. */
+/* The first pair, and those of other types of key for its first name. A name with a NUL finds nobody. */
 static void choose_default(const keypairs *all, choice *chosen)
 {
   ASN1_STRING *name = first_name(all->list[0].leaf);
-  chosen->pair[chosen->n++] = &all->list[0];
-  if (name != NULL && ASN1_STRING_length(name) > 0 && *ASN1_STRING_get0_data(name) != '.') {
-    match(all, (const char *)ASN1_STRING_get0_data(name), (size_t)ASN1_STRING_length(name),
-          X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, chosen);
+  if (name != NULL) {
+    match(all, (const char *)ASN1_STRING_get0_data(name), (size_t)ASN1_STRING_length(name), chosen);
   }
   ASN1_STRING_free(name);
+  if (chosen->n == 0 || chosen->pair[0] != &all->list[0]) {
+    *chosen = (choice){1, {&all->list[0]}};
+  }
 }
 
 /* defaultpair(ctx): clients that ask for no name of a pair's get the first pair, where the context has no certificate. */

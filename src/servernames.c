@@ -66,6 +66,8 @@ static void take_context(lua_State *L, hello *h)
     luaL_error(L, "the value for '%s' is not an open SSL:Context but a %s", name, luaL_typename(L, -2));
   } else if (!h->map && ctx->mode != TLS_MODE_SERVER) { /* LuaSec does not look at the mode in a connection's map */
     luaL_error(L, "the value for '%s' is a context with another mode than server", name);
+  } else if (!h->map && SSL_CTX_get_ssl_method(ctx->ctx) != SSL_CTX_get_ssl_method(SSL_get_SSL_CTX(h->ssl))) {
+    luaL_error(L, "the value for '%s' is a context of DTLS, or the connection's is, and the other is one of TLS", name);
   }
   lua_pop(L, 1);
   tls_setslot(L, 1, TLS_SLOT_SELECTED);
@@ -138,12 +140,12 @@ static bool adopt_param(SSL *ssl, SSL_CTX *ctx)
   return ok;
 }
 
-/* Kernel TLS belongs to the descriptor, which is attached already. */
-static void adopt_options(SSL *ssl, SSL_CTX *ctx)
+/* What was set on the connection itself stays. Kernel TLS belongs to the descriptor, which is attached already; sessions to
+   the first context, of whose tickets the other one can only have none. */
+static void adopt_options(SSL *ssl, const SSL_CTX *from, const SSL_CTX *to)
 {
-  uint64_t kept = SSL_get_options(ssl) & SSL_OP_ENABLE_KTLS;
-  SSL_clear_options(ssl, SSL_get_options(ssl) & ~kept);
-  SSL_set_options(ssl, SSL_CTX_get_options(ctx) & ~(uint64_t)SSL_OP_ENABLE_KTLS);
+  SSL_clear_options(ssl, SSL_CTX_get_options(from) & ~(uint64_t)(SSL_OP_ENABLE_KTLS | SSL_OP_NO_TICKET));
+  SSL_set_options(ssl, SSL_CTX_get_options(to) & ~(uint64_t)SSL_OP_ENABLE_KTLS);
 }
 
 static bool adopt_versions(SSL *ssl, SSL_CTX *ctx)
@@ -171,15 +173,14 @@ static bool adopt_groups(lua_State *L, SSL *ssl)
   return lua_isnil(L, -2) || default_groups(ssl);
 }
 
-/* What SSL_set_SSL_CTX leaves as the first context had it, copied by SSL_new. The transport keeps what it was made with. */
-static bool adopt_settings(tls_connection *c, const tls_context *ctx)
+/* What SSL_set_SSL_CTX leaves as the first context had it, copied by SSL_new. */
+static bool adopt_settings(tls_connection *c, const SSL_CTX *from, const tls_context *ctx)
 {
   SSL_set_verify(c->ssl, SSL_CTX_get_verify_mode(ctx->ctx), NULL);
-  adopt_options(c->ssl, ctx->ctx);
+  adopt_options(c->ssl, from, ctx->ctx);
   tls_psk_adopt(c, ctx);
   c->maxreceive = ctx->maxreceive;
-  return adopt_param(c->ssl, ctx->ctx) && adopt_versions(c->ssl, ctx->ctx) &&
-         SSL_set_num_tickets(c->ssl, SSL_CTX_get_num_tickets(ctx->ctx)) == 1;
+  return adopt_param(c->ssl, ctx->ctx) && adopt_versions(c->ssl, ctx->ctx);
 }
 
 /* SSL_set_SSL_CTX moves certificates, ciphers, signature algorithms, security level, DH parameters, trusted CAs and the
@@ -189,9 +190,10 @@ static int adopt_body(lua_State *L)
   hello *h = lua_touserdata(L, 2);
   tls_connection *c = lua_touserdata(L, 1);
   tls_context *ctx = h->hit;
+  SSL_CTX *from = SSL_get_SSL_CTX(c->ssl); /* the connection keeps it, for its sessions */
   tls_context_identify(ctx);
   tls_names_watch(ctx->ctx); /* a client's context in a connection's map does not have it yet */
-  tls_keylog_follow(SSL_get_SSL_CTX(c->ssl), ctx->ctx);
+  tls_keylog_follow(from, ctx->ctx);
   h->adopted = SSL_set_SSL_CTX(c->ssl, ctx->ctx) != NULL;
   if (h->adopted && !h->map) {
     tls_getslot(L, 1, TLS_SLOT_CONTEXT);
@@ -199,7 +201,7 @@ static int adopt_body(lua_State *L)
     tls_getslot(L, 1, TLS_SLOT_SELECTED);
     tls_getslot(L, -1, TLS_SLOT_GROUPS);
     lua_remove(L, -2);
-    h->adopted = adopt_settings(c, ctx) && adopt_groups(L, c->ssl);
+    h->adopted = adopt_settings(c, from, ctx) && adopt_groups(L, c->ssl);
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 -- them; openssl s_client; memory.
 
 local socket = require "socket"
+local E = require "engines"
 local N = require "names"
 local S = require "support"
 local ssl = S.ssl
@@ -148,11 +149,20 @@ describe("the context that sni chose", function()
 
   it("has its own pre-shared keys", function()
     local key = ("k"):rep(32)
-    local client = { psk = function() return "me", key end, protocol = "tlsv1_2", ciphers = "PSK" }
-    local ctx = newcontext("serverB", { psk = function(id) return id == "me" and key or nil end, ciphers = "PSK" })
-    local function cipher(c) return c:info("authentication") end
-    local ok = select(2, ask("b.test", { ["b.test"] = ctx }, nil, client, cipher))
-    assert.is_true(ok[1], ok[2])
+    local psk = { psk = function(id) return id == "me" and key or nil end, ciphers = "PSK",
+      ciphersuites = "TLS_AES_128_GCM_SHA256" }
+    local client = { psk = function() return "me", key end, ciphers = "PSK", ciphersuites = "TLS_AES_128_GCM_SHA256" }
+    local ctx = newcontext("serverB", psk)
+    local function without(c) return c:getpeercertificate() == nil end
+    each(function(version)
+      client.protocol = version
+      local _, cr, _, peerless = ask("b.test", { ["b.test"] = ctx }, nil, client, without)
+      assert.is_true(cr[1], cr[2])
+      assert.is_true(peerless)
+      _, _, _, peerless = ask("a.test", { ["b.test"] = ctx }, nil, with(client, { ciphers = "DEFAULT" }), without)
+      assert.is_false(peerless)
+    end)
+    client.protocol = "tlsv1_2"
     local none = newcontext("serverB", { ciphers = "PSK" })
     local _, _, sr = ask("b.test", { ["b.test"] = none }, { psk = function() return key end, ciphers = "PSK" }, client)
     assert.is_false(sr[1])
@@ -247,6 +257,73 @@ describe("sessions under sni", function()
       assert.is_true(cr[1] and sr[1])
     end)
   end
+end)
+
+describe("servers that share ticket keys", function()
+  local keys = { { name = ("n"):rep(16), aes = ("a"):rep(32), hmac = ("h"):rep(32) } }
+  local strict = { verify = MUTUAL, cafile = S.cert("rootA"), ticketkeys = keys }
+
+  -- Two server contexts, of which the second is offered what the first one gave out.
+  local function carried(version, first, second, name)
+    local session
+    local function connect(ctx, extra)
+      local c, s = S.wrapped(S.anyclient(with({ protocol = version, servername = name }, extra)), ctx)
+      if session then assert(c:setsession(session)) end
+      local cr, sr = S.shake(c, s)
+      if cr[1] and sr[1] then
+        assert.equal("x", S.transfer(s, c, "x"))
+        session = session or c:getsession()
+      end
+      local reused = c:sessionreused()
+      c:close()
+      s:close()
+      return reused, sr
+    end
+    connect(first)
+    assert(session)
+    return connect(second)
+  end
+
+  for _, version in ipairs(VERSIONS) do
+    it("resume each other's sessions only where the name's context is alike: " .. version, function()
+      local function server(sni)
+        return assert(ssl.newcontext(S.server { ticketkeys = keys, sni = sni and { ["b.test"] = sni } }))
+      end
+      local lax, demanding = newcontext("serverB", { ticketkeys = keys }), newcontext("serverB", strict)
+      assert.is_true((carried(version, server(lax), server(newcontext("serverB")), "b.test")))
+      assert.is_true((carried(version, server(lax), server(newcontext("serverB")), "a.test")))
+      for _, second in ipairs { server(demanding), demanding } do
+        for _, first in ipairs { server(lax), server(), lax } do
+          local reused, sr = carried(version, first, second, "b.test")
+          assert.is_false(reused)
+          assert.equal("peer did not return a certificate", sr[2])
+        end
+      end
+    end)
+  end
+end)
+
+describe("DTLS", function()
+  it("has servers of many names too", function()
+    local function handshake(name, map)
+      local c, s = E.pair(S.anyclient { protocol = "dtls", servername = name }, S.server { protocol = "dtls", sni = map })
+      local ok, cr, sr
+      for _ = 1, 20 do
+        local cok, cerr = c:dohandshake()
+        E.carry(c, s)
+        local sok, serr = s:dohandshake()
+        E.carry(s, c)
+        ok, cr, sr = cok and sok, cerr, serr
+        if ok or not S.wants(serr) and not sok then break end
+      end
+      return ok and seen(c), cr, sr
+    end
+    local map = { ["b.test"] = newcontext("serverB", { protocol = "dtls" }), ["tls.test"] = b }
+    assert.equal("serverB", (handshake("b.test", map)))
+    assert.equal("serverA", (handshake("a.test", map)))
+    local _, _, message = handshake("tls.test", map)
+    assert.matches("^SNI callback failed: the value for 'tls.test' is a context of DTLS, or", message)
+  end)
 end)
 
 describe("a client that changes its name after the first ClientHello", function()
