@@ -306,7 +306,8 @@ end)
 describe("DTLS", function()
   it("has servers of many names too", function()
     local function handshake(name, map)
-      local c, s = E.pair(S.anyclient { protocol = "dtls", servername = name }, S.server { protocol = "dtls", sni = map })
+      local c, s = E.pair(S.anyclient { protocol = "dtls", servername = name },
+        S.server { protocol = "dtls", sni = map })
       local ok, cr, sr
       for _ = 1, 20 do
         local cok, cerr = c:dohandshake()
