@@ -31,9 +31,10 @@ function M.scripted(...)
   return start(command, #scripts)
 end
 
---- An HTTP proxy for so many connections.
-function M.proxy(count, credentials)
-  return start(("%s %d %s"):format(lua("test/peer/proxy.lua"), count, quote(credentials or "")):gsub(" ''$", ""), count)
+--- An HTTP proxy for so many connections; with the name of a certificate, one that speaks TLS.
+function M.proxy(count, credentials, cert)
+  local command = ("%s %d %s %s"):format(lua("test/peer/proxy.lua"), count, quote(credentials or ""), cert or "")
+  return start(command, count)
 end
 
 local function unescape(text)

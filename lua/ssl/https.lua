@@ -57,6 +57,7 @@ local function settings(params)
   for k, v in pairs(defaults()) do
     if not cfg[k] then cfg[k] = v end
   end
+  if cfg.sessions == nil then cfg.sessions = true end
   cfg.mode = "client"
   return cfg
 end
@@ -66,6 +67,9 @@ local ownhost = { "certificates", "certificate", "key", "password", "pkcs12", "s
 
 -- The same of what is sent by HTTP.
 local ownheaders = { "authorization", "cookie", "host" }
+
+-- Whom to trust in the place of a proxy that has no settings of its own.
+local trust = { "cafile", "capath", "cadata", "crlfile", "crldata", "verifyext", "depth" }
 
 local function withservername(cfg, host)
   if cfg.servername ~= nil then return cfg end
@@ -78,21 +82,29 @@ end
 
 local function wait(deadline) return math.min(deadline, dial.deadline(M.TIMEOUT)) end
 
+local connect
+
+-- Request, chunks of a body and their ends are sent one by one: without nodelay each waits for a delayed
+-- acknowledgement.
 local function reach(host, port, proxy, deadline)
   local sock, message, detail
-  if proxy then
-    sock, message, detail = proxies.tunnel(proxy, host, port, wait(deadline))
-  else
+  if not proxy then
     sock, message, detail = dial.dial(host, port, wait(deadline))
+    if sock then sock:setoption("tcp-nodelay", true) end
+    return sock, message, detail
   end
-  -- Request, chunks of a body and their ends are sent one by one: without this, each waits for a delayed
-  -- acknowledgement.
-  if sock then sock:setoption("tcp-nodelay", true) end
-  return sock, message, detail
+  if proxy.tls then
+    sock, message, detail = connect(proxy.cfg, proxy.host, proxy.port, nil, deadline)
+  else
+    sock, message, detail = dial.dial(proxy.host, proxy.port, wait(deadline))
+  end
+  if not sock then return proxies.unreachable(proxy, message, detail) end
+  sock:setoption("tcp-nodelay", true)
+  return proxies.tunnel(sock, proxy, host, port, wait(deadline))
 end
 
 -- A connection with its handshake done; or nil, message, detail, and nothing is left open.
-local function connect(cfg, host, port, proxy, deadline)
+function connect(cfg, host, port, proxy, deadline)
   local context, message, detail = contexts.get(withservername(cfg, host))
   if not context then return nil, message, detail end
   local sock
@@ -135,27 +147,36 @@ end
 
 -- LuaSocket connects to the proxy, and means the host of the request. It sends the proxy's credentials with the
 -- request, which is the server's to see.
-local function behind(params, proxy, host, port)
-  if not params.host or host ~= proxy.host or tonumber(port) ~= proxy.port then return host, port end
+local function behind(asked, proxy, host, port)
+  if not asked.host or host ~= proxy.host or tonumber(port) ~= proxy.port then return host, port end
   if proxy.auth then
     return refuse("config", "socket.http would send the credentials for the proxy to the server: use ssl.https.request")
   end
-  return params.host, tonumber(params.port) or M.PORT
+  return asked.host, tonumber(asked.port) or M.PORT
 end
 
--- nil without message: no proxy.
+-- A proxy is named by its URL, or by a table of that and of settings for TLS to it. nil without message: no proxy. It
+-- is verified even where the server is not: it may be given credentials that are not the server's business.
 local function theproxy(params, auth)
-  local proxy = params.proxy
-  if proxy == nil then proxy = http.PROXY end
-  if not proxy then return nil end
-  return proxies.parse(proxy, auth)
+  local given = params.proxy
+  if given == nil then given = http.PROXY end
+  if not given then return nil end
+  local own = type(given) == "table" and given or nil
+  local proxy, message, detail = proxies.parse(own and own.url or given, auth)
+  if not proxy then return nil, message, detail end
+  if not own then
+    own = {}
+    for _, name in ipairs(trust) do own[name] = params[name] end
+  end
+  proxy.cfg = proxy.tls and settings(own)
+  return proxy
 end
 
-local function open(params, cfg, host, port, deadline)
+local function open(params, asked, cfg, host, port, deadline)
   local proxy, message, detail = theproxy(params)
   if message then return nil, message, detail end
   if proxy then
-    host, port, detail = behind(params, proxy, host, port)
+    host, port, detail = behind(asked, proxy, host, port)
     if not host then return nil, port, detail end
   end
   return connect(cfg, host, port, proxy, deadline or math.huge)
@@ -169,6 +190,7 @@ end
 function M.tcp(params)
   params = params or {}
   local cfg = settings(params)
+  local asked = { host = params.host, port = params.port } -- LuaSocket overwrites these with the proxy's
   local deadline = tonumber(params.timeout) and dial.deadline(tonumber(params.timeout))
   return function()
     local object = { sock = socket.try(socket.tcp()) }
@@ -176,7 +198,7 @@ function M.tcp(params)
     function object:close() return self.sock:close() end
     function object:connect(host, port)
       self.sock:close()
-      local conn = socket.try(open(params, cfg, host, port, deadline))
+      local conn = socket.try(open(params, asked, cfg, host, port, deadline))
       self.sock = conn
       adopt(self, conn, deadline)
       return 1
@@ -357,9 +379,11 @@ end
 
 --- Makes a request.
 -- @param target a URL (GET; POST when there is a body), or a table, which is left as it is, of settings for
--- ssl.newcontext and of socket.http's request fields: url, method, headers, source, sink, step, proxy ("http://…", or
--- false for none where http.PROXY has one), redirect (false: none), maxredirects (5); and timeout: seconds for all of
--- the request, from the look-up of the name to the last byte, redirects included
+-- ssl.newcontext and of socket.http's request fields: url, method, headers, source, sink, step, redirect (false: none),
+-- maxredirects (5); proxy: "http://user:password@host:port", https for TLS to the proxy, or a table of such a url and
+-- of settings for that TLS (none: the proxy is verified by the CAs of the request), or false for none where http.PROXY
+-- has one; and timeout: seconds for all of the request, from the look-up of the name to the last byte, redirects
+-- included
 -- @tparam[opt] string body
 -- @treturn[1] string|number the body for a URL, 1 for a table
 -- @treturn[1] number status code

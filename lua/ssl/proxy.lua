@@ -7,8 +7,8 @@ local address = require "ssl.address"
 local dial = require "ssl.dial"
 
 local M = {
-  --- Port of a proxy whose URL names none, as in LuaSocket.
-  PORT = 3128,
+  --- Port of a proxy whose URL names none: LuaSocket's for http, that of https for https.
+  PORT = 3128, TLSPORT = 443,
   --- Most bytes of a proxy's answer.
   MAXHEAD = 65536,
 }
@@ -20,9 +20,9 @@ local function failure(kind, message, fields)
 end
 
 --- Takes the URL of a proxy apart.
--- @tparam string proxy "http://[user:password@]host[:port]"
+-- @tparam string proxy "http://[user:password@]host[:port]", or the same with https, for TLS to the proxy
 -- @tparam[opt] string auth a Proxy-Authorization header to use instead of the URL's user and password
--- @treturn[1] table host, port, auth (or nil), name (host:port, for messages)
+-- @treturn[1] table host, port, tls (a boolean), auth (or nil), name (host:port, for messages)
 -- @treturn[2] nil
 -- @treturn[2] string message
 -- @treturn[2] table detail
@@ -31,11 +31,8 @@ function M.parse(proxy, auth)
     return failure("config", "invalid proxy (string expected, got " .. type(proxy) .. ")")
   end
   local scheme = address.scheme(proxy)
-  if scheme == "https" then
-    return failure("config", "a proxy that is reached by TLS is not supported: name one by an http:// URL")
-  end
-  local a, why
-  if scheme == "http" then a, why = address.parse(proxy, M.PORT) else why = "no http:// URL" end
+  local tls, a, why = scheme == "https", nil, "no http:// or https:// URL"
+  if tls or scheme == "http" then a, why = address.parse(proxy, tls and M.TLSPORT or M.PORT) end
   if not a then
     return failure("config", "invalid proxy (" .. why .. "): write http://host:port or http://user:password@host:port")
   end
@@ -43,7 +40,7 @@ function M.parse(proxy, auth)
   if auth and auth:find("%c") then
     return failure("config", "the credentials for the proxy have a line end or another control character in them")
   end
-  return { host = a.host, port = a.port, auth = auth, name = address.hostport(a.host, a.port) }
+  return { host = a.host, port = a.port, tls = tls, auth = auth, name = address.hostport(a.host, a.port) }
 end
 
 local function request(proxy, target)
@@ -53,14 +50,16 @@ end
 
 local function broken(proxy, message)
   local said = "the proxy " .. proxy.name
-  if message == "timeout" then return failure("timeout", said .. " did not answer in time", { proxy = proxy.name }) end
-  if message == "closed" then
+  if message == "timeout" or message == "wantread" or message == "wantwrite" then
+    return failure("timeout", said .. " did not answer in time", { proxy = proxy.name })
+  end
+  if message == "closed" or message == "unexpected eof while reading" then
     return failure("closed", said .. " closed the connection without an answer", { proxy = proxy.name })
   end
   return failure("system", said .. " failed: " .. message, { proxy = proxy.name })
 end
 
--- A line without its end; byte by byte, lest LuaSocket gather a line that never ends. It has a buffer underneath.
+-- A line without its end; byte by byte, lest a line that never ends be gathered. There is a buffer underneath.
 local function readline(sock, deadline, room)
   local bytes = {}
   for i = 1, room do
@@ -115,29 +114,35 @@ local function negotiate(sock, proxy, target, deadline)
   return true
 end
 
+--- What to answer when the proxy cannot be reached.
+-- @tparam table proxy of parse
+-- @tparam string message
+-- @tparam table detail of what failed
+-- @treturn nil
+-- @treturn string message that names the proxy
+-- @treturn table detail, with proxy
+function M.unreachable(proxy, message, detail)
+  local fields = {}
+  for k, v in pairs(detail) do fields[k] = v end
+  fields.proxy, fields.reason = proxy.name, fields.reason or message
+  return failure(detail.kind, ("cannot connect to the proxy %s: %s"):format(proxy.name, message), fields)
+end
+
 --- Opens a tunnel to a server.
+-- @param sock connected to the proxy: LuaSocket's object or a TLS connection; closed on failure
 -- @tparam table proxy of parse
 -- @tparam string host of the server: name or IP address; the proxy looks it up
 -- @tparam number port
 -- @tparam number deadline see ssl.dial
--- @treturn[1] userdata LuaSocket's object, connected to the server
+-- @return[1] sock, which leads to the server now
 -- @treturn[2] nil
--- @treturn[2] string message, which names the proxy and its status; nothing is left open
+-- @treturn[2] string message, which names the proxy and its status
 -- @treturn[2] table detail, with proxy and, when it refused, status
-function M.tunnel(proxy, host, port, deadline)
-  local sock, message, detail = dial.dial(proxy.host, proxy.port, deadline)
-  if not sock then
-    message = ("cannot connect to the proxy %s: %s"):format(proxy.name, message)
-    return failure(detail.kind, message, { proxy = proxy.name })
-  end
-  sock:setoption("tcp-nodelay", true)
-  local ok
-  ok, message, detail = negotiate(sock, proxy, address.hostport(host, port), deadline)
-  if not ok then
-    sock:close()
-    return nil, message, detail
-  end
-  return sock
+function M.tunnel(sock, proxy, host, port, deadline)
+  local ok, message, detail = negotiate(sock, proxy, address.hostport(host, port), deadline)
+  if ok then return sock end
+  sock:close()
+  return nil, message, detail
 end
 
 return M

@@ -1,12 +1,19 @@
 -- An HTTP proxy that tunnels: prints its port, then serves `count` connections one after the other, and prints the
--- head of each request as one escaped line. With CREDENTIALS (user:password) it wants those. Whatever host is asked
--- for, it connects to 127.0.0.1, so that names which nobody can look up work.
--- lua test/peer/proxy.lua COUNT [CREDENTIALS]
+-- head of each request as one escaped line. With CREDENTIALS (user:password, or "") it wants those; with CERTNAME it
+-- speaks TLS. Whatever host is asked for, it connects to 127.0.0.1, so that names which nobody can look up work.
+-- lua test/peer/proxy.lua COUNT [CREDENTIALS [CERTNAME]]
 
 local socket = require "socket"
 local mime = require "mime"
 
-local count, credentials = tonumber(arg[1]), arg[2]
+local count, credentials, cert = tonumber(arg[1]), arg[2] ~= "" and arg[2], arg[3]
+
+local context
+if cert then
+  local S = require "support"
+  context = assert(S.ssl.newcontext(S.server { certificate = S.cert(cert), key = S.cert(cert .. "key"),
+    verify = "peer", cafile = S.cert("rootA") }))
+end
 
 local function escape(text)
   return (text:gsub("[^%w%-./:*=%[%]]", function(c) return ("%%%02X"):format(c:byte()) end))
@@ -27,7 +34,7 @@ local function move(from, to)
   local data, message, partial = from:receive(8192)
   data = data or partial
   if #data > 0 and not to:send(data) then return false end
-  return message ~= "closed"
+  return not message or message == "timeout" or message == "wantread"
 end
 
 local function relay(a, b)
@@ -47,7 +54,9 @@ end
 
 local function serve(client)
   local request = head(client)
-  print(escape(request or "nothing"))
+  local tls = context and ("sni=%s client=%s "):format(tostring(client:getsniname()),
+    tostring(client:getpeercertificate() ~= nil)) or ""
+  print(escape(tls .. (request or "nothing")))
   if not request then return end
   local port = request:match("^CONNECT %S+:(%d+) HTTP/1.1\n")
   if not port then return client:send("HTTP/1.1 405 Method Not Allowed\r\n\r\n") end
@@ -71,6 +80,12 @@ for _ = 1, count do
   if not client then break end
   client:settimeout(10)
   client:setoption("tcp-nodelay", true)
-  serve(client)
+  local ok, message = true, nil
+  if context then
+    client = assert(require("ssl").wrap(client, context))
+    client:settimeout(10)
+    ok, message = client:dohandshake()
+  end
+  if ok then serve(client) else print(message) end
   client:close()
 end

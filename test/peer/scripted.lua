@@ -71,7 +71,10 @@ function steps.flood(state, text)
   return true
 end
 
-function steps.stall(state) return state.sock:receive(1) end
+function steps.stall(state)
+  repeat until not state.sock:receive(1)
+  return true
+end
 
 function steps.bye(state) return state.sock:close() end
 
