@@ -35,6 +35,11 @@ end
 -- @treturn number 0 when it has passed
 function M.left(deadline) return math.max(0, deadline - socket.gettime()) end
 
+--- Has a deadline passed? A wait of whole milliseconds may end a little before it.
+-- @tparam number deadline
+-- @treturn boolean
+function M.over(deadline) return deadline - socket.gettime() < 0.005 end
+
 --- What the certificate of a host must be for: no trailing dot, and not the interface of a link-local address (RFC
 -- 4007).
 -- @tparam string host

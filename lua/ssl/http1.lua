@@ -34,7 +34,7 @@ end
 function link:arm() self.conn:settimeout(dial.left(self.deadline), "t") end
 
 function link:failed(message, detail)
-  if detail and detail.kind == "want" and dial.left(self.deadline) <= 0 then return refuse("timeout", "timeout") end
+  if detail and detail.kind == "want" and dial.over(self.deadline) then return refuse("timeout", "timeout") end
   return nil, message, detail
 end
 

@@ -122,7 +122,7 @@ function connect(cfg, host, port, proxy, deadline)
   ok, message, detail = conn:dohandshake()
   if ok then return conn end
   conn:close()
-  if detail.kind == "want" and dial.left(deadline) <= 0 then return refuse("timeout", "timeout", { host = host }) end
+  if detail.kind == "want" and dial.over(deadline) then return refuse("timeout", "timeout", { host = host }) end
   return nil, message, detail
 end
 

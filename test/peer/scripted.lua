@@ -7,7 +7,7 @@
 --   send=TEXT     send it                    drip=TEXT   send it, a byte each 0.1 s, until the client goes
 --   flood=TEXT    send it again and again until the client goes
 --   bye           close with close_notify    cut         end the stream without it     rst     end it by a reset
---   stall         wait until the client goes
+--   stall         read until the client goes pause       read nothing for two seconds
 
 local socket = require "socket"
 local S = require "support"
@@ -73,6 +73,12 @@ end
 
 function steps.stall(state)
   repeat until not state.sock:receive(1)
+  return true
+end
+
+-- How long is the client's time limit's to say: it only has to be longer.
+function steps.pause()
+  socket.sleep(2)
   return true
 end
 
