@@ -5,8 +5,11 @@
 #ifndef TLS_COMPAT_H
 #define TLS_COMPAT_H
 
+#include <stdio.h>
+
 #include <lauxlib.h>
 #include <lua.h>
+#include <lualib.h>
 #include <openssl/opensslv.h>
 
 #if OPENSSL_VERSION_NUMBER < 0x30000000L
@@ -96,6 +99,27 @@ static inline void tls_getuservalue(lua_State *L, int i)
 #else
   lua_getfenv(L, i);
 #endif
+}
+
+/* Is the value at stack index i a file handle of Lua's io library? Its FILE, NULL once it is closed. */
+static inline int tls_tofile(lua_State *L, int i, FILE **file)
+{
+  void *p = lua_touserdata(L, i);
+  if (p == NULL || !lua_getmetatable(L, i)) {
+    return 0;
+  }
+  luaL_getmetatable(L, LUA_FILEHANDLE);
+  int same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  if (same) {
+#if LUA_VERSION_NUM >= 502
+    luaL_Stream *stream = p;
+    *file = stream->closef != NULL ? stream->f : NULL;
+#else
+    *file = *(FILE **)p;
+#endif
+  }
+  return same;
 }
 
 /* The collector stopped by the program stays stopped. Lua 5.1 cannot tell; there the answer is always yes. */

@@ -76,7 +76,7 @@ bool tls_interrupted(tls_connection *c, tls_error *e)
 }
 
 /* The outcome of an OpenSSL call, taken at once; `sys` is its errno. */
-static enum tls_status outcome(tls_connection *c, int ret, int sys, tls_error *e)
+enum tls_status tls_outcome(tls_connection *c, int ret, int sys, tls_error *e)
 {
   if (ret == 1 && c->call->parked == 0 && !c->closing) {
     c->starved = false;
@@ -100,36 +100,40 @@ enum tls_status tls_step_handshake(tls_connection *c, tls_error *e)
 {
   errno = 0;
   int ret = SSL_do_handshake(c->ssl);
-  return outcome(c, ret, errno, e);
+  return tls_outcome(c, ret, errno, e);
 }
 
 enum tls_status tls_step_read(tls_connection *c, void *p, size_t n, size_t *got, tls_error *e)
 {
   errno = 0;
   int ret = SSL_read_ex(c->ssl, p, n, got);
-  return outcome(c, ret, errno, e);
+  return tls_outcome(c, ret, errno, e);
 }
 
 enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_t *put, tls_error *e)
 {
   errno = 0;
   int ret = SSL_write_ex(c->ssl, p, n, put);
-  return outcome(c, ret, errno, e);
+  return tls_outcome(c, ret, errno, e);
 }
 
-/* Sends close_notify, then reads until the peer's; what else comes is dropped, a bounded number of records a step. */
-enum tls_status tls_step_shutdown(tls_connection *c, tls_error *e)
+/* OpenSSL counts close_notify as sent when the socket has not yet taken it, and then would not send it any more. */
+enum tls_status tls_step_notify(tls_connection *c, tls_error *e)
+{
+  if ((SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) != 0 && !c->notifying) {
+    return TLS_DONE;
+  }
+  errno = 0;
+  int ret = SSL_shutdown(c->ssl);
+  enum tls_status status = tls_outcome(c, ret >= 0 ? 1 : ret, errno, e);
+  c->notifying = status == TLS_WANT_WRITE;
+  return status;
+}
+
+enum tls_status tls_step_drop(tls_connection *c, tls_error *e)
 {
   unsigned char dropped[1024];
   size_t got;
-  if ((SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) == 0) {
-    errno = 0;
-    int ret = SSL_shutdown(c->ssl);
-    enum tls_status status = outcome(c, ret >= 0 ? 1 : ret, errno, e);
-    if (status != TLS_DONE) {
-      return status;
-    }
-  }
   for (int i = 0; i < DROPPED_MAX; i++) {
     if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
       return TLS_DONE;
@@ -456,6 +460,8 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
     tls_addmethods(L, tls_inspect_methods);
     tls_addmethods(L, tls_binding_methods);
     tls_addmethods(L, tls_session_methods);
+    tls_addmethods(L, tls_sendfile_methods);
+    tls_addmethods(L, tls_keyupdate_methods);
     tls_addmethods(L, tls_engine_methods);
     tls_addmethods(L, tls_dtls_methods);
     tls_addmethods(L, tls_psk_methods);

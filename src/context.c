@@ -165,6 +165,7 @@ static int setmode(lua_State *L)
     ctx->mode = TLS_MODE_CLIENT;
   } else if (strcmp(name, "server") == 0) {
     ctx->mode = TLS_MODE_SERVER;
+    SSL_CTX_set_options(ctx->ctx, SSL_OP_NO_RENEGOTIATION); /* whatever OpenSSL's configuration file allows */
     tls_names_watch(ctx->ctx);
   } else {
     return tls_refuse(L, "invalid mode (%s)", name);
@@ -239,6 +240,9 @@ static int setoptions(lua_State *L)
       return tls_refuse_release(L, name, option->release);
     }
     flags |= option->flag;
+  }
+  if ((flags & SSL_OP_ALLOW_CLIENT_RENEGOTIATION) != 0) {
+    SSL_CTX_clear_options(ctx->ctx, SSL_OP_NO_RENEGOTIATION); /* a server's default; kept when it is named too */
   }
   SSL_CTX_set_options(ctx->ctx, flags);
   if ((flags & SSL_OP_ENABLE_KTLS) != 0) {

@@ -187,12 +187,32 @@ static int shutdown_failed(lua_State *L, enum tls_status status, const tls_error
   return 3;
 }
 
-/* conn:shutdown(): ends TLS in both directions: sends close_notify and reads up to the peer's, dropping what comes before
-   it. true when both are exchanged; nil, "wantread" or "wantwrite": the timeout is over, call again; nil, message, detail
-   otherwise. receive still works between two calls. The descriptor stays open. SSL_shutdown(3). */
+enum direction { BOTH, SEND, RECEIVE }; /* in the order of their names */
+
+/* A record that waits for the socket goes before close_notify. */
+static enum tls_status shutdown_step(tls_connection *c, enum direction which, tls_error *e)
+{
+  enum tls_status status = TLS_DONE;
+  if (which != RECEIVE) {
+    status = tls_send_flush(c, e);
+    if (status == TLS_DONE) {
+      status = tls_step_notify(c, e);
+    }
+  }
+  return status == TLS_DONE && which != SEND ? tls_step_drop(c, e) : status;
+}
+
+/* conn:shutdown([which]): ends TLS in both directions ("both", the default): sends close_notify and reads up to the peer's,
+   dropping what comes before it. "send" sends close_notify alone: nothing can be sent from then on, and receive goes on to
+   the peer's end of the stream. "receive" reads up to the peer's close_notify alone. true when it is done; nil, "wantread"
+   or "wantwrite": the timeout is over, call again; nil, message, detail otherwise. receive still works between two calls.
+   The descriptor stays open. SSL_shutdown(3). */
 static int conn_shutdown(lua_State *L)
 {
+  static const char *const names[] = {"both", "send", "receive", NULL};
   tls_connection *c = tls_checkconnection(L, 1);
+  luaL_optstring(L, 2, NULL); /* LuaJIT's luaL_checkoption takes the default for any other type */
+  enum direction which = (enum direction)luaL_checkoption(L, 2, "both", names);
   tls_deadline deadline = {false, 0};
   tls_call call;
   tls_error e;
@@ -203,7 +223,7 @@ static int conn_shutdown(lua_State *L)
   }
   if (tls_enter(c, &call, L, 1, &e)) {
     do {
-      status = tls_step_shutdown(c, &e);
+      status = shutdown_step(c, which, &e);
     } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &deadline));
     tls_leave(c);
   }

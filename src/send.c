@@ -29,17 +29,26 @@ void tls_send_free(tls_connection *c)
   }
 }
 
+enum tls_status tls_send_flush(tls_connection *c, tls_error *e)
+{
+  size_t put = 0;
+  if (c->unsent == NULL) {
+    return TLS_DONE;
+  }
+  enum tls_status status = tls_step_write(c, c->unsent, c->nunsent, &put, e);
+  if (status == TLS_DONE) {
+    tls_send_free(c);
+    c->ahead += put;
+  }
+  return status;
+}
+
 /* One step of sending p[0..n); *done grows by what counts as sent. */
 static enum tls_status send_step(tls_connection *c, const unsigned char *p, size_t n, size_t *done, tls_error *e)
 {
   size_t put = 0;
   if (c->unsent != NULL) {
-    enum tls_status status = tls_step_write(c, c->unsent, c->nunsent, &put, e);
-    if (status == TLS_DONE) {
-      tls_send_free(c);
-      c->ahead += put;
-    }
-    return status;
+    return tls_send_flush(c, e);
   }
   if (c->ahead > 0) {
     put = c->ahead < n ? c->ahead : n;
@@ -54,11 +63,9 @@ static enum tls_status send_step(tls_connection *c, const unsigned char *p, size
   return status;
 }
 
-/* All of p[0..n), or with `once` no more than one step takes. */
-static enum tls_status send_range(tls_connection *c, const unsigned char *p, size_t n, bool once, size_t *done,
-                                  tls_error *e)
+enum tls_status tls_send_range(tls_connection *c, const unsigned char *p, size_t n, bool once, size_t *done,
+                               tls_deadline *deadline, tls_error *e)
 {
-  tls_deadline deadline = {false, 0};
   enum tls_status status = TLS_DONE;
   if (c->broken) {
     tls_error_set(e, TLS_KIND_CLOSED, "closed");
@@ -73,7 +80,7 @@ static enum tls_status send_range(tls_connection *c, const unsigned char *p, siz
     if (status == TLS_FAILED) {
       return status;
     }
-    if (status != TLS_DONE && !tls_wait(c, status, &deadline)) {
+    if (status != TLS_DONE && !tls_wait(c, status, deadline)) {
       keep_unsent(c, p + *done, n - *done);
       return status;
     }
@@ -101,13 +108,14 @@ static int send_data(lua_State *L, bool once)
   lua_Number j = check_index(L, 4, -1, len);
   tls_call call;
   tls_error e;
+  tls_deadline deadline = {false, 0};
   enum tls_status status = TLS_DONE;
   i = i < 1 ? 1 : i;
   j = j > (lua_Number)len ? (lua_Number)len : j;
   if (i <= j) {
     status = tls_stream_enter(c, &call, L, &e);
     if (status == TLS_DONE) {
-      status = send_range(c, data + (size_t)i - 1, (size_t)(j - i) + 1, once, &done, &e);
+      status = tls_send_range(c, data + (size_t)i - 1, (size_t)(j - i) + 1, once, &done, &deadline, &e);
       c->sent += (double)done;
       tls_leave(c);
     }

@@ -260,6 +260,8 @@ typedef struct tls_connection {
   bool readahead;       /* to be switched on by the first read */
   unsigned char ocsp;   /* what the peer's OCSP response was worth: enum tls_ocsp_verdict */
   bool offered;         /* the client of a server had a session to resume */
+  bool notifying;       /* close_notify waits for the socket */
+  bool updating;        /* a key update of ours does */
   bool starved;         /* the last step could not go on for want of bytes from the peer */
   int fd;               /* -1: none */
   double block, total;  /* timeouts in seconds, negative: none */
@@ -288,7 +290,11 @@ void tls_leave(tls_connection *c);
 enum tls_status tls_step_handshake(tls_connection *c, tls_error *e);
 enum tls_status tls_step_read(tls_connection *c, void *p, size_t n, size_t *got, tls_error *e);
 enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_t *put, tls_error *e);
-enum tls_status tls_step_shutdown(tls_connection *c, tls_error *e);
+enum tls_status tls_step_notify(tls_connection *c, tls_error *e); /* sends close_notify */
+/* Reads until the peer's close_notify and drops what comes before it, a bounded number of records a step. */
+enum tls_status tls_step_drop(tls_connection *c, tls_error *e);
+/* The outcome of an OpenSSL call, taken at once; `sys` is its errno. */
+enum tls_status tls_outcome(tls_connection *c, int ret, int sys, tls_error *e);
 /* Did a callback of the call that runs raise or close the connection? Then e says so. */
 bool tls_interrupted(tls_connection *c, tls_error *e);
 tls_connection *tls_connectionof(const SSL *ssl); /* NULL for a foreign one */
@@ -325,7 +331,14 @@ extern const luaL_Reg tls_keypairs_functions[];
 
 void tls_stream_open(lua_State *L);                         /* once a state, the connections' metatable on the stack */
 void tls_stream_free(tls_connection *c);
+/* Sends the record that waits in OpenSSL for the socket, without which no other can go; TLS_DONE when there is none. */
+enum tls_status tls_send_flush(tls_connection *c, tls_error *e);
 int tls_stream_want(lua_State *L, enum tls_status status);  /* pushes "wantread" or "wantwrite" and its detail */
+
+/* ---- sendfile.c, keyupdate.c --------------------------------------------------------------------------------------*/
+
+extern const luaL_Reg tls_sendfile_methods[];
+extern const luaL_Reg tls_keyupdate_methods[];
 
 /* ---- transport.c --------------------------------------------------------------------------------------------------*/
 

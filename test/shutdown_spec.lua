@@ -97,3 +97,97 @@ describe("conn:shutdown", function()
     assert.equal("closed", detail.kind)
   end)
 end)
+
+describe("half close", function()
+  for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+    it("ends one direction, the other goes on: " .. version, function()
+      for _, blocking in ipairs { false, true } do
+        local c, s = S.connected(S.client { protocol = version })
+        if blocking then
+          c:settimeout(10)
+          s:settimeout(10)
+        end
+        assert.is_true(c:shutdown("send"))
+        assert.is_true(c:shutdown("send"))
+        local n, message = c:send("x")
+        assert.same({ nil, "closed" }, { n, message })
+        -- The other end sees the end of the stream, and goes on sending.
+        assert.same({ nil, "closed" }, { S.unpack({ S.receive(s) }, 1, 2) })
+        assert.equal(9, s:send("one\ntwo\nx"))
+        assert.equal("one", (S.receive(c)))
+        assert.equal("two", (S.receive(c, "*l")))
+        assert.equal("x", (S.receive(c, 1)))
+        if not blocking then assert.equal("wantread", select(2, c:receive(1))) end
+        assert.equal(200000, #S.transfer(s, c, ("y"):rep(200000)))
+        assert.is_true(s:shutdown())
+        local rest, why, _, detail = S.receive(c, 1)
+        assert.is_nil(rest)
+        assert.equal("closed", why)
+        assert.equal("closed", detail.kind)
+        assert.is_true(c:shutdown())
+        assert.is_true(c:shutdown("receive"))
+        c:close()
+        s:close()
+      end
+    end)
+  end
+
+  it("gives a stream with an end to receive(\"*a\")", function()
+    local c, s = S.connected()
+    c:send("question")
+    assert.is_true(c:shutdown("send"))
+    assert.equal("question", (S.receive(s, "*a")))
+    s:send("answer")
+    assert.is_true(s:shutdown("send"))
+    assert.equal("answer", (S.receive(c, "*a")))
+    assert.is_true(c:shutdown())
+    assert.is_true(s:shutdown())
+  end)
+
+  it("sends close_notify behind all data when the socket was full", function()
+    local c, s = S.connected()
+    local data, sent = ("x"):rep(65536), 0
+    S.poll(function()
+      local last, message, partial = c:send(data)
+      sent = sent + (last or partial)
+      return not last and S.wants(message)
+    end)
+    local ok, message
+    S.poll(function() -- until close_notify itself does not fit
+      ok, message = c:shutdown("send")
+      assert.is_true(ok or message == "wantwrite", message)
+      return true
+    end)
+    local got, n, why = 0, nil, nil
+    S.poll(function()
+      ok = ok or c:shutdown("send")
+      local part, err, partial = s:receive(65536)
+      n, why = part or partial, err
+      got = got + #n
+      return not part and not S.wants(err)
+    end)
+    assert.is_true(ok)
+    assert.equal("closed", why)
+    assert.is_true(got >= sent and got <= sent + 16384)
+    assert.is_true(c:shutdown("send"))
+  end)
+
+  it("reads up to the peer's close_notify alone", function()
+    local c, s = S.connected()
+    assert.same({ nil, "wantread" }, { S.unpack({ c:shutdown("receive") }, 1, 2) })
+    s:send(("x"):rep(100000))
+    local ok
+    S.poll(function()
+      s:shutdown("send")
+      ok = c:shutdown("receive")
+      return ok
+    end)
+    assert.equal("still", S.transfer(c, s, "still"))
+  end)
+
+  it("raises for other words", function()
+    local c = S.connected()
+    S.raises("invalid option 'write'", c.shutdown, c, "write")
+    S.raises("string expected", c.shutdown, c, {})
+  end)
+end)
