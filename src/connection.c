@@ -2,6 +2,7 @@
  * connection.c: ssl.core, the life of a connection and its single steps: one OpenSSL call, never waiting, its outcome
  * taken at once. What Lua programs call send and receive is built on these steps in stream.c.
  */
+#include "live.h"
 #include "cookie.h"
 
 #include <errno.h>

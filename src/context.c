@@ -4,7 +4,7 @@
  *
  * Every function answers true, or false, message, detail. Wrong argument types raise, as does a closed context.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <limits.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * keylog.c: the secrets of a context's connections for programs that decrypt captures (Wireshark), in the format of
  * NSS: to a file, or to a Lua function through the barrier. Nothing is ever logged that the setting did not ask for.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <errno.h>
 #include <fcntl.h>

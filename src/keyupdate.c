@@ -2,6 +2,7 @@
  * keyupdate.c: conn:keyupdate, fresh keys in the middle of a TLS 1.3 connection. What the peer asks for is answered by
  * OpenSSL itself, in any read or write.
  */
+#include "live.h"
 #include "stream.h"
 
 /* Runs until our own update is out. A message of OpenSSL's that is on its way first, such as the answer to the peer's

@@ -2,7 +2,7 @@
  * reload.c: a context's certificates and keys replaced while connections run: the new ones are loaded into another context
  * first, and move over together or not at all. Loading is credentials.c's; what reload takes is in lua/ssl/reload.lua.
  */
-#include "tls.h"
+#include "live.h"
 
 /* One certificate of a context, its key and what is sent along; all of them the context's. */
 typedef struct pair {

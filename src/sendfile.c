@@ -2,6 +2,7 @@
  * sendfile.c: conn:sendfile, the bytes of a file without a Lua string in between: by the kernel where it does the TLS, by
  * reading and sending elsewhere. What the stream keeps of a record that waits is send.c's.
  */
+#include "live.h"
 #include "stream.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  * comes after that, when TLS 1.3 has resumed already: a session of one name would get in under another one, which trusts
  * other CAs or asks for a client certificate. SSL_CTX_set_client_hello_cb(3).
  */
-#include "tls.h"
+#include "live.h"
 
 #include <string.h>
 

@@ -335,11 +335,6 @@ void tls_stream_free(tls_connection *c);
 enum tls_status tls_send_flush(tls_connection *c, tls_error *e);
 int tls_stream_want(lua_State *L, enum tls_status status);  /* pushes "wantread" or "wantwrite" and its detail */
 
-/* ---- sendfile.c, keyupdate.c --------------------------------------------------------------------------------------*/
-
-extern const luaL_Reg tls_sendfile_methods[];
-extern const luaL_Reg tls_keyupdate_methods[];
-
 /* ---- transport.c --------------------------------------------------------------------------------------------------*/
 
 void tls_transport_open(void); /* once a process: a peer that has gone must not kill it */
@@ -465,13 +460,6 @@ void tls_trust_remember(tls_context *ctx, char kind, const void *value, size_t s
 extern const luaL_Reg tls_algorithms_functions[];
 extern const luaL_Reg tls_credentials_functions[];
 extern const luaL_Reg tls_trust_functions[];
-
-/* ---- reload.c, keylog.c: more of them -----------------------------------------------------------------------------*/
-
-extern const luaL_Reg tls_reload_functions[];
-extern const luaL_Reg tls_keylog_functions[];
-/* A connection moves to another context: what the first one logs is logged there too. */
-void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);
 
 /* ---- selfsigned.c -------------------------------------------------------------------------------------------------*/
 

@@ -1,0 +1,20 @@
+/*
+ * live.h: what reload.c, keylog.c, sendfile.c and keyupdate.c add to contexts and connections.
+ */
+#ifndef TLS_LIVE_H
+#define TLS_LIVE_H
+
+#include "tls.h"
+
+/* Functions of ssl.context. */
+extern const luaL_Reg tls_reload_functions[];
+extern const luaL_Reg tls_keylog_functions[];
+
+/* Methods of connections. */
+extern const luaL_Reg tls_sendfile_methods[];
+extern const luaL_Reg tls_keyupdate_methods[];
+
+/* A connection moves to another context: what the first one logs is logged there too. */
+void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);
+
+#endif
