@@ -1,7 +1,7 @@
 /*
  * resolve.c: host names to addresses within a time limit, which LuaSocket's look-up does not have. Only ssl.connect needs it.
  */
-#define _GNU_SOURCE /* getaddrinfo_a */
+#define _GNU_SOURCE /* dladdr */
 #include "tls.h"
 
 #include <errno.h>
@@ -10,22 +10,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
-#if __GLIBC_PREREQ(2, 34)
-#define HAVE_GETADDRINFO_A 1
+#if __GLIBC_PREREQ(2, 34) /* has threads and dlopen in its libc */
+#define HAVE_THREADS 1
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
 #endif
 #endif
 
-/* One look-up; in one block, because a look-up that cannot be cancelled outlives the call that gave it up. */
+/* One look-up, in one block: nothing can end it, so it may outlive the call that gave it up. Then its thread frees it. Not
+   getaddrinfo_a(3), whose threads a child of fork(2) does not have but believes in: there all look-ups would time out. */
 typedef struct lookup {
   struct addrinfo hints;
   struct addrinfo *result;
-#ifdef HAVE_GETADDRINFO_A
-  struct gaicb request;
+#ifdef HAVE_THREADS
+  pthread_mutex_t mutex;
+  pthread_cond_t ended;
+  bool done;
+  int users; /* the caller and the thread */
+  int rc, sys;
 #endif
-  struct lookup *next; /* among the abandoned */
   char host[];
 } lookup;
 
@@ -47,77 +54,131 @@ static lookup *new_lookup(const char *host)
   return l;
 }
 
-#ifdef HAVE_GETADDRINFO_A
+#ifdef HAVE_THREADS
 
-static lookup *abandoned;
-static CRYPTO_RWLOCK *lock;
-static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-
-static void make_lock(void)
+/* The thread returns into this library, which Lua would unload at its end. */
+static void stay_loaded(void)
 {
-  lock = CRYPTO_THREAD_lock_new();
+  static const char here;
+  Dl_info info;
+  if (dladdr(&here, &info) != 0) {
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+  }
 }
 
-/* Frees those of the abandoned look-ups that have ended, and remembers one more (or none). */
-static void reap(lookup *more)
+/* One user less; the last one frees. */
+static void drop(lookup *l)
 {
-  if (!CRYPTO_THREAD_run_once(&once, make_lock) || lock == NULL || !CRYPTO_THREAD_write_lock(lock)) {
-    return;
-  }
-  lookup **p = &abandoned;
-  while (*p != NULL) {
-    lookup *l = *p;
-    if (gai_error(&l->request) == EAI_INPROGRESS) {
-      p = &l->next;
-      continue;
-    }
-    *p = l->next;
-    l->result = l->request.ar_result;
+  pthread_mutex_lock(&l->mutex);
+  int left = --l->users;
+  pthread_mutex_unlock(&l->mutex);
+  if (left == 0) {
+    pthread_cond_destroy(&l->ended);
+    pthread_mutex_destroy(&l->mutex);
     free_lookup(l);
   }
-  if (more != NULL) {
-    more->next = abandoned;
-    abandoned = more;
-  }
-  CRYPTO_THREAD_unlock(lock);
 }
 
-/* EAI_AGAIN with errno ETIMEDOUT when the time is over; the look-up is then no longer the caller's. */
-static int run(lookup **l, double seconds)
+static void *look_up(void *arg)
 {
-  struct gaicb *list[1] = {&(*l)->request};
-  double until = tls_now() + seconds;
-  reap(NULL);
-  (*l)->request.ar_name = (*l)->host;
-  (*l)->request.ar_request = &(*l)->hints;
-  int rc = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
-  while (rc == 0 && (rc = gai_error(list[0])) == EAI_INPROGRESS) {
-    double left = until - tls_now();
-    if (left <= 0) {
-      if (gai_cancel(list[0]) == EAI_CANCELED) {
-        free_lookup(*l);
-      } else {
-        reap(*l);
-      }
-      *l = NULL;
-      errno = ETIMEDOUT;
-      return EAI_AGAIN;
-    }
-    struct timespec wait = {(time_t)left, (long)((left - floor(left)) * 1e9)};
-    gai_suspend((const struct gaicb *const *)list, 1, &wait);
-    rc = 0;
+  lookup *l = arg;
+  struct addrinfo *result = NULL;
+  int rc = getaddrinfo(l->host, NULL, &l->hints, &result);
+  int sys = errno;
+  pthread_mutex_lock(&l->mutex);
+  l->result = result;
+  l->rc = rc;
+  l->sys = sys;
+  l->done = true;
+  pthread_cond_signal(&l->ended);
+  pthread_mutex_unlock(&l->mutex);
+  drop(l);
+  return NULL;
+}
+
+/* The program's signals are for its own threads. */
+static int start(lookup *l)
+{
+  pthread_t thread;
+  pthread_attr_t attr;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_attr_init(&attr);
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  l->users++;
+  int sys = pthread_create(&thread, &attr, look_up, l);
+  if (sys != 0) {
+    l->users--;
   }
-  (*l)->result = (*l)->request.ar_result;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attr);
+  return sys;
+}
+
+static void prepare(lookup *l)
+{
+  pthread_condattr_t attr;
+  pthread_condattr_init(&attr);
+  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  pthread_mutex_init(&l->mutex, NULL);
+  pthread_cond_init(&l->ended, &attr);
+  pthread_condattr_destroy(&attr);
+  l->users = 1;
+}
+
+static struct timespec after(double seconds)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  double whole = floor(seconds);
+  t.tv_sec += (time_t)whole;
+  t.tv_nsec += (long)((seconds - whole) * 1e9);
+  if (t.tv_nsec >= 1000000000L) {
+    t.tv_sec++;
+    t.tv_nsec -= 1000000000L;
+  }
+  return t;
+}
+
+/* EAI_AGAIN with errno ETIMEDOUT when the time is over. The lookup is good until it is dropped. */
+static int run(lookup *l, double seconds)
+{
+  struct timespec until = after(seconds);
+  stay_loaded();
+  errno = start(l);
+  if (errno != 0) {
+    return EAI_SYSTEM;
+  }
+  pthread_mutex_lock(&l->mutex);
+  int timedout = 0;
+  while (!l->done && timedout == 0) {
+    timedout = pthread_cond_timedwait(&l->ended, &l->mutex, &until);
+  }
+  int rc = l->done ? l->rc : EAI_AGAIN;
+  int sys = l->done ? l->sys : ETIMEDOUT;
+  pthread_mutex_unlock(&l->mutex);
+  errno = sys;
   return rc;
 }
 
 #else
 
+static void drop(lookup *l)
+{
+  free_lookup(l);
+}
+
+static void prepare(lookup *l)
+{
+  (void)l;
+}
+
 /* This system can only look a name up for as long as it takes. */
-static int run(lookup **l, double seconds)
+static int run(lookup *l, double seconds)
 {
   (void)seconds;
-  return getaddrinfo((*l)->host, NULL, &(*l)->hints, &(*l)->result);
+  return getaddrinfo(l->host, NULL, &l->hints, &l->result);
 }
 
 #endif
@@ -165,11 +226,11 @@ static int lookup_failed(lua_State *L, int rc, int sys)
 
 static void release(void *p)
 {
-  free_lookup(p);
+  drop(p);
 }
 
 /* ssl.core.resolve(host, seconds): array of { address=, family="inet"|"inet6" } in the system's order of preference; or nil,
-   message, detail. getaddrinfo(3), getaddrinfo_a(3). */
+   message, detail. getaddrinfo(3). */
 int tls_resolve(lua_State *L)
 {
   size_t n;
@@ -182,14 +243,16 @@ int tls_resolve(lua_State *L)
   if (l == NULL) {
     return luaL_error(L, "not enough memory");
   }
+  prepare(l);
+  box->p = l;
   errno = 0;
   int rc = numeric(l);
   if (rc != 0) {
-    rc = run(&l, seconds < 1e6 ? seconds : 1e6);
+    rc = run(l, seconds < 1e6 ? seconds : 1e6);
   }
   int sys = errno;
-  box->p = l;
   if (rc != 0) {
+    tls_emptybox(box);
     return lookup_failed(L, rc, sys);
   }
   push_addresses(L, l->result);

@@ -55,7 +55,7 @@ local function timesout(host, port, extra)
   local conn, message, detail = ssl.connect(host, port, cfg)
   local took = socket.gettime() - began
   assert.same({ nil, "timeout", "timeout" }, { conn, message, detail and detail.kind })
-  assert.is_true(took >= cfg.timeout - 0.02 and took < cfg.timeout + SLACK, "took " .. took)
+  assert.is_true(took >= tonumber(cfg.timeout) - 0.02 and took < tonumber(cfg.timeout) + SLACK, "took " .. took)
   assert.equal(before, S.descriptors())
 end
 
@@ -158,6 +158,18 @@ describe("ssl.connect's deadline", function()
   end)
 
   it("has no time at all when it is 0", function() timesout("127.0.0.1", ports[1], { timeout = 0 }) end)
+
+  it("is a number, or none", function()
+    for _, bad in ipairs { "soon", {}, true, print } do
+      local conn, message, detail = ssl.connect("127.0.0.1", working, flags { timeout = bad })
+      assert.same({ nil, "invalid timeout (number expected, got " .. type(bad) .. ")", "config" },
+        { conn, message, detail.kind })
+    end
+    for _, none in ipairs { false, -1, math.huge, "10" } do
+      ssl.connect("127.0.0.1", working, flags { timeout = none }):close()
+    end
+    timesout("127.0.0.1", ports[1], { timeout = "0.3" })
+  end)
 
   it("is the time of the look-up too", function()
     local resolvconf = S.tmpfile("nameserver 127.0.0.1\noptions timeout:20\n")

@@ -56,6 +56,9 @@ function M.connect(ssl, host, port, flags)
   cfg.verify = cfg.verify or "none"
   if cfg.servername == nil then cfg.servername = dial.name(host) end
   if cfg.sessions == nil then cfg.sessions = true end
+  if cfg.timeout and not tonumber(cfg.timeout) then
+    return failure("config", ("invalid timeout (number expected, got %s)"):format(type(cfg.timeout)))
+  end
   local deadline = dial.deadline(tonumber(cfg.timeout))
   cfg.timeout = nil
   local ctx, message, detail = contexts.get(cfg)
