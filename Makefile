@@ -88,7 +88,8 @@ SPECS ?=
 # All specs but those that watch the clock, that load a library with leaks of its own (luaossl), or that
 # take long for what little more of the C they reach.
 VALGRIND_SPECS ?= $(filter-out $(patsubst %,test/%_spec.lua,wait luaossl https openssl spelling stream \
-  receive_model x509 newcontext servernames_moved binding readme life),$(wildcard test/*_spec.lua))
+  receive_model x509 newcontext servernames_moved binding readme life \
+  resume_peer),$(wildcard test/*_spec.lua))
 
 .DELETE_ON_ERROR:
 .PHONY: all linux bsd macosx all-luas install uninstall certs demo samples test test-all suite compat real lint \

@@ -56,13 +56,37 @@ static bool names_fit(SSL *ssl, X509 *cert)
   return fits;
 }
 
+/* A client with a pre-shared key has no session id context: there the application data stands for it, which servers have to
+   themselves in tickets and clients in sessions. */
+static void label(const SSL *ssl, SSL_SESSION *s)
+{
+  const tls_context *ctx = tls_contextof(ssl);
+  if (ctx != NULL && ctx->nsessionid == 0) {
+    SSL_SESSION_set1_ticket_appdata(s, ctx->sessionid, sizeof ctx->sessionid);
+  }
+}
+
+static bool same_settings(const tls_context *ctx, SSL_SESSION *s)
+{
+  unsigned int n = 0;
+  size_t nlabel = 0;
+  void *labelled = NULL;
+  const unsigned char *id = SSL_SESSION_get0_id_context(s, &n);
+  if (n != ctx->nsessionid) {
+    return false;
+  }
+  if (n > 0) {
+    return memcmp(id, ctx->sessionid, n) == 0;
+  }
+  return SSL_SESSION_get0_ticket_appdata(s, &labelled, &nlabel) == 1 && nlabel == sizeof ctx->sessionid &&
+         memcmp(labelled, ctx->sessionid, nlabel) == 0;
+}
+
 bool tls_session_fits(SSL *ssl, SSL_SESSION *s)
 {
   const tls_context *ctx = tls_contextof(ssl);
-  unsigned int n = 0;
-  const unsigned char *id = SSL_SESSION_get0_id_context(s, &n);
   /* TLSA records can be others by now, and a session does not say which it was verified by. */
-  if (ctx == NULL || ctx->dane || n != ctx->nsessionid || memcmp(id, ctx->sessionid, n) != 0) {
+  if (ctx == NULL || ctx->dane || !same_settings(ctx, s)) {
     return false;
   }
   return (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0 || names_fit(ssl, SSL_SESSION_get0_peer(s));
@@ -99,6 +123,7 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
     return 0;
   }
   tls_verify_keep(c, fresh);
+  label(ssl, fresh);
   if (c->sessions != NULL && c->sessions->cache != NULL) {
     tls_cache_put(c->sessions->cache, c, fresh);
   }

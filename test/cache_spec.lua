@@ -343,6 +343,35 @@ describe("a session set by hand", function()
       at:close()
     end)
 
+    it("does not pass from a lax client with a pre-shared key to a strict one over " .. version, function()
+      local at, sctx = listen(), server { protocol = version }
+      local function psk(extra)
+        extra.psk = function() end -- the server has no key to share: its certificate counts
+        return assert(ssl.newcontext(extra))
+      end
+      local lax = psk(S.anyclient())
+      local _, c = visit(at, lax, sctx)
+      local session = c:getsession()
+      assert.is_nil((S.wrapped(psk(S.client()))):setsession(session))
+      assert.is_nil((S.wrapped(assert(ssl.newcontext(S.anyclient())))):setsession(session))
+      local again = S.wrapped(psk(S.anyclient()))
+      assert.is_true(again:setsession(assert(ssl.loadsession(session:export()))))
+      local cctx = psk(S.client { sessions = true })
+      assert.is_false(call(at, cctx, sctx))
+      assert.is_true(call(at, cctx, sctx))
+      at:close()
+    end)
+
+    it("does not pass to another security level over " .. version, function()
+      local at = listen()
+      local function level(n) return assert(ssl.newcontext(S.client { ciphers = "DEFAULT:@SECLEVEL=" .. n })) end
+      local _, c = visit(at, level(0), server { protocol = version })
+      local session = c:getsession()
+      assert.is_nil((S.wrapped(level(2))):setsession(session))
+      assert.is_true((S.wrapped(level(0))):setsession(session))
+      at:close()
+    end)
+
     it("is refused for a name that its certificate does not have over " .. version, function()
       local at = listen()
       local cctx = assert(ssl.newcontext(S.client()))
