@@ -1,9 +1,9 @@
 #!/bin/bash
-# Real programs on this library: Prosody, nginx with ssl.https, LuaRocks, Copas, lua-event and LuaSocket, as
-# Debian packages them, and a key in an emulated TPM, on loopback only. Each part proves which ssl.so its
-# process has loaded.
+# Real programs on this library: Prosody, nginx and tinyproxy with ssl.https, LuaRocks, Copas, lua-event and
+# LuaSocket, as Debian packages them, and a key in an emulated TPM, on loopback only. Each part proves which
+# ssl.so its process has loaded.
 #
-#   test/real/run.sh [PART...]            parts: prosody nginx http luarocks loops token (default: all)
+#   test/real/run.sh [PART...]            parts: prosody nginx http proxy luarocks loops token (default: all)
 #   LIBRARY=luasec test/real/run.sh       the same with the installed LuaSec package, to tell our faults from theirs
 #   BUILD=build                           where <Lua version>/ssl.so is; needs 5.1 and 5.4
 #   KEEP=1                                leaves the temporary folder with configurations and logs
@@ -45,8 +45,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # shellcheck source=/dev/null
-for part in nginx http luarocks loops prosody token; do . "test/real/$part.sh"; done
-if [ $# -gt 0 ]; then parts=("$@"); else parts=(nginx http luarocks loops prosody token); fi
+for part in nginx http proxy luarocks loops prosody token; do . "test/real/$part.sh"; done
+if [ $# -gt 0 ]; then parts=("$@"); else parts=(nginx http proxy luarocks loops prosody token); fi
 for part in "${parts[@]}"; do
   began=$SECONDS
   "test_$part" || not_ok "$part" "the part ended early"
