@@ -244,6 +244,15 @@ describe("ssl.https and the caller's functions", function()
     assert.equal("4\r\nhalf\r\n", seen[1]:match("\n\n(.*)$"))
   end)
 
+  it("never announces both a length and chunks", function()
+    local headers = { ["Content-Length"] = 5, ["Transfer-Encoding"] = "chunked" }
+    local r, seen = request({ method = "PUT", source = ltn12.source.string("hello"), headers = headers },
+      "tls head body=15 " .. web.answer("200 OK", { "Content-Length: 0" }) .. " bye")
+    assert.equal("", r[2])
+    assert.is_nil(seen[1]:find("Content-Length", 1, true))
+    assert.matches("\n\n5\r\nhello\r\n0\r\n\r\n$", seen[1])
+  end)
+
   it("uses the step that it is given", function()
     local steps = 0
     request { step = function(source, sink)

@@ -180,6 +180,15 @@ describe("ssl.https keeps for one host what is meant for it", function()
     assert.equal("GET /mine", asked(first:saw()))
     assert.equal("GET /next?q", asked(second:saw()))
   end)
+
+  it("whose place is what was asked, not what the URL said", function()
+    local server = web.scripted(web.redirects("next"), web.redirects("/again"), web.hello)
+    local url = "https://me:secret@elsewhere.invalid:1/x/y"
+    assert.equal("hello", (web.get(url, { host = "localhost", port = server.port })))
+    local seen = server:ended()
+    assert.same({ "GET /x/y", "GET /x/next", "GET /again" }, { asked(seen[1]), asked(seen[2]), asked(seen[3]) })
+    for i = 1, 3 do assert.equal("Basic " .. (mime.b64("me:secret")), field(seen[i], "Authorization")) end
+  end)
 end)
 
 describe("ssl.address", function()

@@ -211,7 +211,7 @@ end
 
 -- A table of socket.http's out of the two forms that request takes.
 local function asrequest(target, body, sink)
-  if type(target) ~= "string" then return copy(target) end
+  if type(target) == "table" then return copy(target) end
   local request = { url = target, sink = sink }
   if body then
     request.method = "POST"
@@ -245,32 +245,39 @@ local function resource(request, a)
   return query and path .. "?" .. query or path
 end
 
--- The password in a request is also that of its key, and then not the URL's user's.
-local function explicit(request)
+-- Where a request goes: host, port, target, and the user and password for there, who may be in the URL or in fields of
+-- the request. Its password may be that of its key instead.
+local function place(request)
   local password = request.password
   if not request.user and (request.key or request.pkcs12 or request.certificates) then password = nil end
   password = type(password) == "string" and url.unescape(password) or nil -- as LuaSocket does
-  return { host = request.host, port = request.port, user = request.user, password = password }
+  local fields = { host = request.host, port = request.port, user = request.user, password = password }
+  local here, message = address.parse(request.url, M.PORT, fields)
+  if not here then return refuse("config", message) end
+  here.target = resource(request, here)
+  return here
 end
 
-local function headers(call, a)
+local function headers(call)
+  local here = call.here
   local h = {
-    ["user-agent"] = http.USERAGENT, host = address.hostport(a.host, a.port, M.PORT),
+    ["user-agent"] = http.USERAGENT, host = address.hostport(here.host, here.port, M.PORT),
     connection = "close, TE", te = "trailers",
   }
-  if a.user and a.password then h.authorization = "Basic " .. (mime.b64(a.user .. ":" .. a.password)) end
+  if here.user and here.password then h.authorization = "Basic " .. (mime.b64(here.user .. ":" .. here.password)) end
   for name, value in pairs(call.headers) do h[name] = value end
-  if call.source and not h["content-length"] and not h["transfer-encoding"] then h["transfer-encoding"] = "chunked" end
+  if call.source and not h["content-length"] then h["transfer-encoding"] = h["transfer-encoding"] or "chunked" end
+  if h["transfer-encoding"] then h["content-length"] = nil end -- RFC 9112 section 6.2
   return h
 end
 
 -- What is left of one request through all of its redirects.
 local function newcall(request)
   local call = {
-    url = request.url, method = request.method or "GET", headers = {}, source = request.source, step = request.step,
+    method = request.method or "GET", headers = {}, source = request.source, step = request.step,
     sink = request.sink or ltn12.sink.null(), cfg = settings(request),
     deadline = dial.deadline(tonumber(request.timeout)),
-    follow = request.redirect ~= false, explicit = request, hops = request.maxredirects,
+    follow = request.redirect ~= false, hops = request.maxredirects,
   }
   if call.method == "" then call.method = "GET" end
   if call.hops == nil then call.hops = MAXREDIRECTS elseif call.hops == false then call.hops = UNLIMITED end
@@ -279,6 +286,8 @@ local function newcall(request)
   local auth = call.headers["proxy-authorization"]
   call.headers["proxy-authorization"] = nil
   local message, detail
+  call.here, message, detail = place(request)
+  if not call.here then return nil, message, detail end
   call.proxy, message, detail = theproxy(request, auth and tostring(auth))
   if message then return nil, message, detail end
   return call
@@ -289,47 +298,51 @@ local function redirected(call, code, location)
     (code == 301 or code == 302 or code == 303 or code == 307 or code == 308) and location and location:find("%S")
 end
 
--- Turns a call to the next URL; nil, message, detail when it must not go there. Where to, and 0 for "not at all", as
--- an answer to be given as it is.
-local function turn(call, here, code, location)
-  local nexturl = address.resolve(call.url, location)
-  local scheme = address.scheme(nexturl)
+-- The absolute form of a redirect's location.
+local function follow(here, location)
+  local target = here.target:match("^/.*") or "/"
+  return address.resolve("https://" .. address.hostport(here.host, here.port) .. target, location)
+end
+
+-- Turns a call to where a redirect leads. false: not a place for us, the answer is given as it is; nil, message,
+-- detail: it must not go there.
+local function turn(call, code, location)
+  local here, uri = call.here, follow(call.here, location)
+  local fields = { host = here.host, status = code, location = uri }
+  local scheme = address.scheme(uri)
   if scheme == "http" then
     local message = ("the server %s redirects to an http:// URL, which is not encrypted, and not followed; " ..
       "redirect = false gives its answer"):format(here.host)
-    return refuse("protocol", message, { host = here.host, status = code, location = nexturl })
+    return refuse("protocol", message, fields)
   end
   if scheme ~= "https" then return false end
-  local there, message = address.parse(nexturl, M.PORT)
+  local there, message = address.parse(uri, M.PORT)
   if not there then
-    return refuse("protocol", ("the server %s redirects to a URL that is none: %s"):format(here.host, message),
-      { host = here.host, status = code, location = nexturl })
+    message = ("the server %s redirects to a URL that is none: %s"):format(here.host, message)
+    return refuse("protocol", message, fields)
   end
+  there.target = resource({}, there)
   if there.host:lower() ~= here.host:lower() or there.port ~= here.port then
     for _, name in ipairs(ownhost) do call.cfg[name] = nil end
     for _, name in ipairs(ownheaders) do call.headers[name] = nil end
-    call.explicit = {}
-  else
-    local own = call.explicit
-    call.explicit = { user = own.user, password = own.password, key = own.key, pkcs12 = own.pkcs12,
-      certificates = own.certificates }
+  elseif not there.user then
+    there.user, there.password = here.user, here.password
   end
-  call.url, call.hops, call.location = nexturl, call.hops - 1, location
+  call.here, call.hops, call.location = there, call.hops - 1, location
   return true
 end
 
 -- One exchange on a connection. Answers true when a redirect is to be followed; else request's results.
-local function exchange(call, here, conn)
+local function exchange(call, conn)
   local link = http1.link(conn, call.deadline)
   local ok, message, detail = link:request {
-    method = call.method, target = resource(call.explicit, here), headers = headers(call, here),
-    source = call.source, step = call.step,
+    method = call.method, target = call.here.target, headers = headers(call), source = call.source, step = call.step,
   }
   if not ok then return nil, message, detail end
   local code, answer, status = link:answer()
   if not code then return nil, answer, status end
   if redirected(call, code, answer.location) then
-    ok, message, detail = turn(call, here, code, answer.location)
+    ok, message, detail = turn(call, code, answer.location)
     if ok or ok == nil then return ok, message, detail end
   end
   ok, message, detail = link:body(call.method, code, answer, call.sink, call.step)
@@ -346,11 +359,9 @@ local function closing(conn, ok, ...)
 end
 
 local function hop(call)
-  local here, message = address.parse(call.url, M.PORT, explicit(call.explicit))
-  if not here then return refuse("config", message) end
-  local conn, why, detail = connect(call.cfg, here.host, here.port, call.proxy, call.deadline)
-  if not conn then return nil, why, detail end
-  return closing(conn, pcall(exchange, call, here, conn))
+  local conn, message, detail = connect(call.cfg, call.here.host, call.here.port, call.proxy, call.deadline)
+  if not conn then return nil, message, detail end
+  return closing(conn, pcall(exchange, call, conn))
 end
 
 local function run(call)
@@ -368,14 +379,7 @@ local perform = socket.protect(function(request)
   return run(call)
 end)
 
-local function checkurl(target, request)
-  if type(target) ~= "string" and type(target) ~= "table" then
-    error("bad argument #1 to 'request' (URL or table expected, got " .. type(target) .. ")", 3)
-  end
-  if type(request.url) ~= "string" or request.url == "" then
-    error("bad argument #1 to 'request' (its url is no string or empty)", 3)
-  end
-end
+local function badargument(fmt, ...) error(("bad argument #1 to 'request' (%s)"):format(fmt:format(...)), 3) end
 
 --- Makes a request.
 -- @param target a URL (GET; POST when there is a body), or a table, which is left as it is, of settings for
@@ -394,10 +398,11 @@ end
 -- @treturn[2] table detail
 -- @raise no URL; what the source or the sink raise
 function M.request(target, body)
-  if target == nil then error("bad argument #1 to 'request' (URL or table expected, got nil)", 2) end
+  local kind = type(target)
+  if kind ~= "string" and kind ~= "table" then badargument("URL or table expected, got %s", kind) end
   local chunks = {}
-  local request = type(target) == "table" and copy(target) or asrequest(target, body, ltn12.sink.table(chunks))
-  checkurl(target, request)
+  local request = asrequest(target, body, ltn12.sink.table(chunks))
+  if type(request.url) ~= "string" or request.url == "" then badargument("its URL is missing") end
   local no = refusal(request)
   if no then return refuse("config", no) end
   local result, code, answer, status = perform(request)
