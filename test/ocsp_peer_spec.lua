@@ -64,6 +64,20 @@ for version, flag in pairs { tlsv1_2 = "-tls1_2", tlsv1_3 = "-tls1_3" } do
       os.remove(file)
     end)
 
+    it("gnutls-cli gets one that is larger than a record where TLS carries it", function()
+      local large = kit.craft { cert = "serverA", certs = { "manysan", "manysan" } }
+      assert.is_true(#large > 32768)
+      local file = S.tmpfile("")
+      local output, status, ok, message = serve(S.server { ocsp = large }, function(port)
+        return { "gnutls-cli", "localhost", "-p", port, "--x509cafile", S.cert("rootA"), "--priority", gnutls,
+          "--save-ocsp", file }
+      end)
+      assert.is_true(ok, message)
+      assert.equal(0, status, output)
+      assert.equal(version == "tlsv1_3" and large or "", S.read(file))
+      os.remove(file)
+    end)
+
     it("gnutls-cli refuses what our server honestly staples about a revoked certificate", function()
       local cfg = S.server { certificate = S.cert("revoked"), key = S.cert("revokedkey"),
         ocsp = kit.respond { cert = "revoked" } }
