@@ -368,7 +368,9 @@ int tls_answer(lua_State *L, int ok, const char *prefix)
 int tls_fail_closed(lua_State *L)
 {
   tls_error e;
+  const tls_connection *c = tls_toobject(L, 1, &tls_connection_type);
   tls_error_set(&e, TLS_KIND_CLOSED, "closed");
+  e.hint = c != NULL ? tls_hint_closed(c) : NULL;
   return tls_fail_nil(L, tls_fail_config(L, &e, NULL));
 }
 

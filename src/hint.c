@@ -174,6 +174,17 @@ const char *tls_alert_name(const tls_error *e)
   return i >= 0 ? alerts[i].name : NULL;
 }
 
+const char *tls_hint_closed(const tls_connection *c)
+{
+  if (c->state == TLS_STATE_CLOSED) {
+    return "this program has closed the connection";
+  }
+  if (c->state == TLS_STATE_NEW) {
+    return c->failed ? "the handshake failed: lasterror says why" : "the handshake is not done: call dohandshake first";
+  }
+  return NULL;
+}
+
 static const char *hint_by_code(unsigned long code)
 {
   if (ERR_SYSTEM_ERROR(code)) {

@@ -57,8 +57,7 @@ enum tls_status tls_stream_enter(tls_connection *c, tls_call *call, lua_State *L
 {
   if (c->state != TLS_STATE_CONNECTED) {
     tls_error_set(e, TLS_KIND_CLOSED, "closed");
-    e->hint = c->state == TLS_STATE_CLOSED ? "this program has closed the connection"
-                                           : "the handshake is not done: call dohandshake first";
+    e->hint = tls_hint_closed(c);
     return TLS_FAILED;
   }
   return tls_enter(c, call, L, 1, e) ? TLS_DONE : TLS_FAILED;

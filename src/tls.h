@@ -150,6 +150,8 @@ int tls_fail_nil(lua_State *L, int n); /* makes nil of the false among the n val
 /* ---- hint.c -------------------------------------------------------------------------------------------------------*/
 
 const char *tls_hint(const tls_error *e);       /* what to do about it, NULL when there is nothing to say */
+struct tls_connection;
+const char *tls_hint_closed(const struct tls_connection *c); /* why there is no connection, by its state */
 int tls_alert(const tls_error *e);              /* number of the alert that the peer sent, -1 for other failures */
 const char *tls_alert_name(const tls_error *e); /* "unknown_ca"; NULL for other failures */
 

@@ -79,7 +79,24 @@ describe("ssl.connect", function()
       assert.equal("the certificate is not for localhost", message)
       assert.equal("verify", detail.kind)
       assert.equal("localhost", detail.host)
+      assert.is_string(detail.names)
+      assert.equal("expected localhost, the certificate is for " .. detail.names, detail.hint)
     end)
+  end)
+
+  it("shows a few of the names that a certificate has instead, and none that are unprintable", function()
+    local function names(cert)
+      local shown
+      with(1, cert, function(port)
+        shown = (select(3, ssl.connect("localhost", port, { servername = "x.test" }))).names
+      end)
+      return shown
+    end
+    assert.equal("localhost, server.test, 127.0.0.1, ::1", names())
+    assert.matches("^[%w.]+, .*, %.%.%.$", names("manysan"))
+    assert.is_true(#names("manysan") < 300)
+    assert.is_nil(names("nosan"))
+    assert.is_nil(names("nul"):find("[^!-~ ]"))
   end)
 
   it("verifies the chain with verify = peer, and the name inside the handshake", function()

@@ -108,6 +108,8 @@ describe("detail.hint", function()
     local c, s = S.wrapped(S.client { cafile = S.cert("rootB") })
     local function hint() return (select(4, c:send("x"))).hint end
     assert.matches("call dohandshake first", hint())
+    assert.equal(hint(), (select(3, c:info())).hint)
+    assert.equal(hint(), (select(3, c:getpeerchain())).hint)
     assert.equal(hint(), (select(4, c:receive())).hint)
     S.shake(c, s)
     assert.matches("cafile", hint()) -- what ended it

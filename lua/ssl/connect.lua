@@ -13,8 +13,24 @@ local function copy(t)
   return new
 end
 
-local function failure(kind, message, host)
-  return nil, message, { kind = kind, reason = message, host = host }
+local MOST_NAMES = 8
+
+-- The names and addresses that a certificate is for, in one line; what is unprintable in them is not shown.
+local function names(cert)
+  local list = {}
+  local alternative = cert:extensions()["2.5.29.17"] or {}
+  for _, kind in ipairs { "dNSName", "iPAddress" } do
+    for _, name in ipairs(alternative[kind] or {}) do
+      if #list <= MOST_NAMES then list[#list + 1] = name:sub(1, 100):gsub("[^!-~]", "?") end
+    end
+  end
+  if #list > MOST_NAMES then list[#list] = "..." end
+  return list[1] and table.concat(list, ", ")
+end
+
+local function refuse(message, host, is)
+  local hint = is and ("expected %s, the certificate is for %s"):format(host, is)
+  return nil, message, { kind = "verify", reason = message, host = host, names = is, hint = hint }
 end
 
 local function shake(conn, deadline)
@@ -32,9 +48,9 @@ end
 -- With verify the handshake has checked the name. Without it the certificate may be anybody's, but must have the name.
 local function checkname(ssl, conn, name)
   local cert = conn:getpeercertificate()
-  if not cert then return failure("verify", "the server sent no certificate", name) end
+  if not cert then return refuse("the server sent no certificate", name) end
   if ssl.checkhostname(cert, name) then return true end
-  return failure("verify", "the certificate is not for " .. name, name)
+  return refuse("the certificate is not for " .. name, name, names(cert))
 end
 
 --- Connects, shakes hands and checks the host name.
