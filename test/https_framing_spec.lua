@@ -200,6 +200,19 @@ describe("ssl.https and the caller's functions", function()
     assert.equal(before, S.descriptors())
   end)
 
+  it("lets a sink yield where socket.protect does", function()
+    if _VERSION == "Lua 5.1" then return pending("LuaSocket's protect cannot be yielded across here") end
+    local server = web.scripted(hello)
+    local co = coroutine.create(function()
+      return web.get(server:url(), { sink = function(chunk) return coroutine.yield(chunk or "end") end })
+    end)
+    assert.same({ true, "hello" }, { coroutine.resume(co) })
+    assert.same({ true, "end" }, { coroutine.resume(co, 1) })
+    assert.equal(200, (select(3, coroutine.resume(co, 1))))
+    assert.equal("dead", coroutine.status(co))
+    server:ended()
+  end)
+
   it("answers what socket.try throws", function()
     local r = request { sink = function() require("socket").try(nil, "thrown") end }
     assert.same({ true, nil, "thrown" }, { r[1], r[2], r[3] })

@@ -26,7 +26,8 @@ packages() {
     capture) echo tshark ;; # with it, a spec decrypts what it captured
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
     real) echo openssl ca-certificates lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp gnutls-bin \
-      luarocks lua-copas lua-event tinyproxy zip unzip curl procps tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 ;;
+      luarocks lua-copas lua-event tinyproxy libnginx-mod-stream zip unzip curl procps \
+      tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 ;;
     lint) echo lua-check cppcheck clang-tidy clang shellcheck ;;
     valgrind) echo valgrind libc6-dbg ;;
     rock) echo luarocks ;;

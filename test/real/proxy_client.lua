@@ -7,7 +7,7 @@ local t = require "realtest"
 
 local CERTS, TMP, NGINX = os.getenv("CERTS"), os.getenv("TMP"), os.getenv("NGINX_PORT")
 local BASE = "https://127.0.0.1:" .. NGINX
-local PROXY = "http://%s127.0.0.1:" .. os.getenv("PROXY_PORT")
+local PROXY = os.getenv("PROXY") -- %s: where user and password stand
 local PAGE = "a page of nginx\n"
 
 local function fetch(url, userinfo, fields)
@@ -43,7 +43,7 @@ t.equal("a port that it does not tunnel to: status", detail.status, 403)
 _, message = fetch("https://127.0.0.1:" .. os.getenv("CLOSED_PORT") .. "/")
 t.check("a port where nobody listens", tostring(message):find("refused a connection .* 50[0-9] "), message)
 _, message = fetch(BASE .. "/page.txt", nil, { cafile = CERTS .. "/rootB.pem" })
-t.equal("another CA: refused", message, "certificate verify failed")
+t.check("another CA: refused", tostring(message):find("certificate verify failed$"), message)
 
 http.PROXY = PROXY:format("someone:secret@")
 _, message = http.request { url = BASE .. "/page.txt", cafile = CERTS .. "/rootA.pem" }
