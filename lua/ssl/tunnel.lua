@@ -5,6 +5,7 @@
 -- @module ssl.tunnel
 
 local core = require "ssl.core"
+local guard = require "ssl.guard"
 
 local M = {}
 
@@ -26,12 +27,6 @@ local function occupied(by)
   return by and by ~= coroutine.running() and coroutine.status(by) ~= "dead"
 end
 
--- Lua 5.1 cannot yield inside pcall; there an object's error may leave the role taken while its coroutine lives.
-local guard = pcall
-if select(2, coroutine.resume(coroutine.create(function() return pcall(coroutine.yield) end))) == false then
-  guard = function(f, ...) return true, f(...) end
-end
-
 local function finish(self, role, ok, ...)
   self[role] = nil
   if not ok then error((...), 0) end
@@ -42,7 +37,7 @@ end
 local function alone(self, role, f, ...)
   local co, main = coroutine.running()
   self[role] = not main and co or nil
-  return finish(self, role, guard(f, self, ...))
+  return finish(self, role, guard.call(f, self, ...))
 end
 
 -- Both timeouts run from the beginning of the call; nil: no end.

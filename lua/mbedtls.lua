@@ -1,0 +1,12 @@
+--- lua-mbedtls' entry point. Its member ssl takes PEM text, keys of their own, pre-shared keys, and says
+-- "close-notify". Runs programs written for it; its modules for hashes and base64 are not here.
+-- @module mbedtls
+
+return {
+  _NAME = "lua-mbedtls",
+  _VERSION = "0.2.2",
+  ssl = require("mbedtls.dialect").new {
+    closed = "close-notify",
+    newconfig = function(config, ...) return config.new(...) end,
+  },
+}
