@@ -22,6 +22,7 @@
 
 /* The only symbols that the shared object shows. */
 #define TLS_EXPORT __attribute__((visibility("default")))
+#define TLS_NOINLINE __attribute__((noinline))
 
 #if LUA_VERSION_NUM == 501
 

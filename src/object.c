@@ -13,8 +13,7 @@ const tls_type tls_certificate_type = {"SSL:Certificate"};
 void tls_addmethods(lua_State *L, const luaL_Reg *methods)
 {
   lua_getfield(L, -1, "__index");
-  lua_pushvalue(L, -2);
-  tls_setfuncs(L, methods, 1);
+  tls_setfuncs(L, methods, 0);
   lua_pop(L, 1);
 }
 
@@ -30,35 +29,40 @@ bool tls_newtype(lua_State *L, const tls_type *type, const luaL_Reg *methods, co
   lua_setfield(L, -2, "__name");
   lua_pushvalue(L, -1);
   tls_rawsetp(L, LUA_REGISTRYINDEX, type);
-  lua_pushvalue(L, -1);
-  tls_setfuncs(L, meta, 1);
+  tls_setfuncs(L, meta, 0);
   lua_newtable(L);
   lua_setfield(L, -2, "__index");
   tls_addmethods(L, methods);
   return true;
 }
 
+/* The last word of an object is the address of its type: looking there is much cheaper than looking at the metatable, and
+   stays true whatever debug.setmetatable does. No other userdata has our addresses in it. */
 void *tls_newobject(lua_State *L, const tls_type *type, size_t size)
 {
-  void *p = tls_newuserdata(L, size);
+  const void *mark = type;
+  char *p = tls_newuserdata(L, size + sizeof mark);
   memset(p, 0, size);
+  memcpy(p + size, &mark, sizeof mark);
   tls_rawgetp(L, LUA_REGISTRYINDEX, type);
   lua_setmetatable(L, -2);
   return p;
 }
 
+static inline void *find(lua_State *L, int arg, const tls_type *type)
+{
+  char *p = lua_touserdata(L, arg);
+  size_t size = p != NULL ? lua_rawlen(L, arg) : 0; /* 0 for light userdata */
+  const void *mark = NULL;
+  if (size >= sizeof mark) {
+    memcpy(&mark, p + size - sizeof mark, sizeof mark);
+  }
+  return mark == type ? p : NULL;
+}
+
 void *tls_toobject(lua_State *L, int arg, const tls_type *type)
 {
-  void *p = lua_touserdata(L, arg);
-  if (p == NULL || !lua_getmetatable(L, arg)) {
-    return NULL;
-  }
-  tls_rawgetp(L, LUA_REGISTRYINDEX, type);
-  if (!lua_rawequal(L, -1, -2)) {
-    p = NULL;
-  }
-  lua_pop(L, 2);
-  return p;
+  return find(L, arg, type);
 }
 
 /* Lua's own words for a value of the wrong type; luaL_typeerror does not exist before 5.4. */
@@ -75,7 +79,7 @@ static int typeerror(lua_State *L, int arg, const tls_type *type)
 
 void *tls_checkobject(lua_State *L, int arg, const tls_type *type)
 {
-  void *p = tls_toobject(L, arg, type);
+  void *p = find(L, arg, type);
   if (p == NULL) {
     typeerror(L, arg, type);
   }
@@ -84,14 +88,10 @@ void *tls_checkobject(lua_State *L, int arg, const tls_type *type)
 
 void *tls_self(lua_State *L, const tls_type *type)
 {
-  void *p = lua_touserdata(L, 1);
-  if (p == NULL || !lua_getmetatable(L, 1)) {
+  void *p = find(L, 1, type);
+  if (p == NULL) {
     typeerror(L, 1, type);
   }
-  if (!lua_rawequal(L, -1, lua_upvalueindex(1))) {
-    typeerror(L, 1, type);
-  }
-  lua_pop(L, 1);
   return p;
 }
 

@@ -361,30 +361,22 @@ static bool quick(lua_State *L, tls_connection *c, enum pattern pattern, size_t 
   return true;
 }
 
-/* conn:receive([pattern [, prefix]]): "*l" a line without its end (default), "*a" all until the peer closes, or a number
-   of bytes; what is received is put behind prefix, which counts. Returns the string, nil, nil; or nil, message, what came
-   so far, detail. "wantread" or "wantwrite": the timeout is over. LuaSocket's tcp:receive, SSL_read(3). */
-int tls_receive(lua_State *L)
+/* A receive that the buffer alone cannot answer. Not inlined: a reader on the stack would slow down those that it can. */
+TLS_NOINLINE static int receive_more(lua_State *L, tls_connection *c, enum pattern pattern, size_t count)
 {
   reader r;
-  size_t count = 0, nprefix = 0;
-  r.L = L;
-  r.direct = NULL;
-  r.c = tls_self(L, &tls_connection_type);
-  enum pattern pattern = check_pattern(L, &count);
-  if (lua_isnoneornil(L, 3) && quick(L, r.c, pattern, count)) {
-    return 3;
-  }
+  size_t nprefix = 0;
   const char *prefix = luaL_optlstring(L, 3, "", &nprefix);
   if (pattern == PATTERN_COUNT && nprefix > 0 && nprefix >= count) {
-    lua_settop(L, 3);
-    lua_pushnil(L);
-    lua_pushnil(L);
+    lua_settop(L, 5);
     return 3;
   }
+  r.L = L;
+  r.c = c;
+  r.direct = NULL;
   r.s = tls_scratch_take(L);
   r.deadline.started = false;
-  enum tls_status status = tls_stream_enter(r.c, &r.call, L, &r.error);
+  enum tls_status status = tls_stream_enter(c, &r.call, L, &r.error);
   bool entered = status == TLS_DONE;
   if (entered && nprefix > 0 && !tls_scratch_append(r.s, prefix, nprefix)) {
     status = tls_stream_nomemory(&r.error);
@@ -394,12 +386,24 @@ int tls_receive(lua_State *L)
     tls_scratch_append(r.s, prefix, nprefix);
   }
   if (entered) {
-    tls_leave(r.c);
+    tls_leave(c);
     if (status == TLS_WANT_READ) {
-      release_idle(r.c);
+      release_idle(c);
     }
   }
   return receive_done(&r, status);
+}
+
+/* conn:receive([pattern [, prefix]]): "*l" a line without its end (default), "*a" all until the peer closes, or a number
+   of bytes; what is received is put behind prefix, which counts. Returns the string, nil, nil; or nil, message, what came
+   so far, detail. "wantread" or "wantwrite": the timeout is over. LuaSocket's tcp:receive, SSL_read(3). */
+int tls_receive(lua_State *L)
+{
+  size_t count = 0;
+  tls_connection *c = tls_self(L, &tls_connection_type);
+  enum pattern pattern = check_pattern(L, &count);
+  bool prefix = lua_gettop(L) >= 3 && !lua_isnil(L, 3);
+  return !prefix && quick(L, c, pattern, count) ? 3 : receive_more(L, c, pattern, count);
 }
 
 /* conn:read([max]): what is there to read, at least one byte and at most max (16384); waits for the first. Returns a string;

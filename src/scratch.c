@@ -32,13 +32,13 @@ static int scratch_gc(lua_State *L)
 
 tls_scratch *tls_scratch_take(lua_State *L)
 {
-  tls_scratch *s = lua_touserdata(L, lua_upvalueindex(2));
+  tls_scratch *s = lua_touserdata(L, lua_upvalueindex(1));
   if (s->busy) {
     s = tls_newobject(L, &scratch_type, sizeof *s);
     lua_pushvalue(L, -1);
-    lua_replace(L, lua_upvalueindex(2));
+    lua_replace(L, lua_upvalueindex(1));
   } else {
-    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_pushvalue(L, lua_upvalueindex(1));
   }
   s->len = 0;
   s->busy = true;

@@ -123,14 +123,13 @@ static void make_want(lua_State *L, enum tls_status status)
   tls_rawsetp(L, LUA_REGISTRYINDEX, &want_keys[status == TLS_WANT_WRITE]);
 }
 
-/* With the connections' metatable on the stack: adds the methods, whose second upvalue is the state's scratch. */
+/* With the connections' metatable on the stack: adds the methods, whose upvalue is the state's scratch. */
 void tls_stream_open(lua_State *L)
 {
   make_want(L, TLS_WANT_READ);
   make_want(L, TLS_WANT_WRITE);
   lua_getfield(L, -1, "__index");
-  lua_pushvalue(L, -2);
   tls_scratch_open(L);
-  tls_setfuncs(L, methods, 2);
+  tls_setfuncs(L, methods, 1);
   lua_pop(L, 1);
 }

@@ -19,7 +19,7 @@ typedef struct tls_scratch {
 } tls_scratch;
 
 void tls_scratch_open(lua_State *L); /* once a state; pushes the one that its calls share */
-/* Pushes an empty one for a call whose second upvalue is the shared one. When that is in use, by a receive that runs this
+/* Pushes an empty one for a call whose upvalue is the shared one. When that is in use, by a receive that runs this
    call in a callback or that a Lua error ended, a fresh one takes its place. */
 tls_scratch *tls_scratch_take(lua_State *L);
 void tls_scratch_release(tls_scratch *s);
@@ -34,7 +34,7 @@ enum tls_status tls_stream_enter(tls_connection *c, tls_call *call, lua_State *L
 void tls_stream_failure(lua_State *L, const tls_connection *c, enum tls_status status, const tls_error *e);
 enum tls_status tls_stream_nomemory(tls_error *e);
 
-/* ---- send.c, receive.c: methods with the upvalues metatable, shared scratch ---- */
+/* ---- send.c, receive.c: methods with the shared scratch as upvalue ---- */
 
 int tls_send(lua_State *L);
 int tls_receive(lua_State *L);

@@ -55,8 +55,7 @@ enum tls_slot {
 
 /* ---- object.c: userdata types and their user values ---------------------------------------------------------------*/
 
-/* Leaves the metatable of a type on the stack; true when this call made it, with its methods in __index. Each method and
-   metamethod has the metatable as its first upvalue, for tls_self. */
+/* Leaves the metatable of a type on the stack; true when this call made it, with its methods in __index. */
 bool tls_newtype(lua_State *L, const tls_type *type, const luaL_Reg *methods, const luaL_Reg *meta);
 /* Adds methods to the metatable on top of the stack. */
 void tls_addmethods(lua_State *L, const luaL_Reg *methods);
@@ -64,8 +63,7 @@ void tls_addmethods(lua_State *L, const luaL_Reg *methods);
 void *tls_newobject(lua_State *L, const tls_type *type, size_t size);
 void *tls_toobject(lua_State *L, int arg, const tls_type *type);    /* NULL when it is something else */
 void *tls_checkobject(lua_State *L, int arg, const tls_type *type); /* raises luaL_argerror */
-/* The same for argument 1 of a method made by tls_newtype: compares with upvalue 1, so no look-up is paid. */
-void *tls_self(lua_State *L, const tls_type *type);
+void *tls_self(lua_State *L, const tls_type *type); /* the same for argument 1 */
 size_t tls_checksize(lua_State *L, int arg); /* a number of bytes; raises for a negative one */
 void tls_getslot(lua_State *L, int object, enum tls_slot slot);     /* pushes */
 void tls_setslot(lua_State *L, int object, enum tls_slot slot);     /* pops */
