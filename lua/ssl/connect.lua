@@ -73,7 +73,8 @@ function M.connect(ssl, host, port, flags)
   if cfg.servername == nil then cfg.servername = dial.name(host) end
   if cfg.sessions == nil then cfg.sessions = true end
   if cfg.timeout and not tonumber(cfg.timeout) then
-    return failure("config", ("invalid timeout (number expected, got %s)"):format(type(cfg.timeout)))
+    local wrong = ("invalid timeout (number expected, got %s)"):format(type(cfg.timeout))
+    return nil, wrong, { kind = "config", reason = wrong }
   end
   local deadline = dial.deadline(tonumber(cfg.timeout))
   cfg.timeout = nil
