@@ -153,6 +153,13 @@ describe("ssl.connect", function()
     end)
   end)
 
+  it("refuses a timeout that is no number", function()
+    local conn, message, detail = ssl.connect("127.0.0.1", 1, verified { timeout = "soon" })
+    assert.is_nil(conn)
+    assert.equal("invalid timeout (number expected, got string)", message)
+    assert.equal("config", detail.kind)
+  end)
+
   it("is bounded by one timeout, whoever stalls", function()
     local listener, port = silent()
     finally(function() listener:close() end)

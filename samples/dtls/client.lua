@@ -1,5 +1,5 @@
--- COUNT clients of DTLS in one process, each with a UDP socket: they shake hands side by side, fifty at a time, and each
--- sends a datagram and takes it back. Prints how many got theirs.
+-- COUNT clients of DTLS in one process, each with a UDP socket: they shake hands side by side, fifty at a time, and
+-- each sends a datagram and takes it back. Prints how many got theirs.
 --   lua samples/dtls/client.lua build/certs PORT COUNT
 
 local socket = require "socket"

@@ -1,5 +1,5 @@
--- A server of DTLS for any number of peers on one UDP socket, with an engine for each: echoes what they send. Prints its
--- port; ends when nothing has come for some seconds, and says how many peers there were.
+-- A server of DTLS for any number of peers on one UDP socket, with an engine for each: echoes what they send. Prints
+-- its port; ends when nothing has come for some seconds, and says how many peers there were.
 --   lua samples/dtls/server.lua build/certs SECONDS
 
 local socket = require "socket"
@@ -14,7 +14,7 @@ udp:settimeout(0.2)
 io.stdout:setvbuf("line")
 print((select(2, udp:getsockname())))
 
--- One engine answers all strangers with a cookie. Who comes back with it receives at his address: the engine is then his.
+-- One engine answers all strangers with a cookie. Who comes back with it gets the engine: he receives at his address.
 local peers, count, stranger = {}, 0, assert(ssl.engine(context))
 
 local function send(engine, id)
