@@ -6,6 +6,7 @@
 #   make demo, make test                        complete on a bare Debian: they install what is missing
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
+#   make fuzz SECONDS=60                        random programs on engines, under the sanitizers
 #   make test-all compat real lint asan valgrind stress bench rock certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
@@ -193,6 +194,32 @@ stress:
 	@$(deps) build test
 	@$(MAKE) --no-print-directory all certs
 	@for f in test/stress/*.lua; do echo "== $$f"; $(env) $(LUA) $$f || exit 1; done
+
+# libFuzzer's program on test/fuzz/engine.c, with Lua 5.4 and the whole library linked in. What it finds is left in build/fuzz.
+FUZZ := build/fuzz
+FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+FUZZ_CC := clang
+SECONDS ?= 60
+.PHONY: fuzz fuzz-run
+fuzz:
+	@$(deps) build fuzz
+	@$(MAKE) --no-print-directory fuzz-run LUA_VERSION=5.4
+
+fuzz-run: $(FUZZ)/engine
+	@mkdir -p $(FUZZ)/corpus
+	@$(env) $(FUZZ)/engine -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 -rss_limit_mb=1024 \
+	  -print_final_stats=1 -verbosity=0 -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus test/fuzz/corpus
+
+fuzz_cc = $(FUZZ_CC) $(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(LUA_CFLAGS) $(CPPFLAGS) $(FUZZ_FLAGS)
+$(FUZZ)/%.o: src/%.c $(wildcard src/*.h)
+	@mkdir -p $(@D)
+	$(say) "  CC $@"
+	$(quiet)$(fuzz_cc) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+$(FUZZ)/engine: test/fuzz/engine.c $(SOURCES:src/%.c=$(FUZZ)/%.o)
+	$(say) "  LD $@"
+	$(quiet)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $^ \
+	  $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(OPENSSL_LIBS)
 
 # What luarocks makes of the rockspec, in a tree under build/.
 rock:

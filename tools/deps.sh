@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a job needs, and only those that are missing.
 #
-#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind rock bench all
+#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind fuzz rock bench all
 #
 # LUA_VERSION (5.1 5.2 5.3 5.4 luajit, default 5.4) chooses the Lua; the group all takes every one.
 # Returns at once when nothing is missing. Services that come along are not started. A root without
@@ -21,7 +21,7 @@ packages() {
   case $1 in
     build) echo gcc libc6-dev make pkg-config libssl-dev; lua_packages "${LUA_VERSION:-5.4}" ;;
     demo) echo openssl lua-socket ;;
-    samples) echo openssl ca-certificates lua-socket lua-busted redis-server lua-redis ;;
+    samples) echo openssl ca-certificates lua-socket lua-busted redis-server lua-redis lua-luv lua-cqueues lua-copas ;;
     test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl lua-sec gnutls-bin libgnutls28-dev python3 faketime ;;
     capture) echo tshark ;; # with it, a spec decrypts what it captured
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
@@ -30,10 +30,11 @@ packages() {
       tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 ;;
     lint) echo lua-check cppcheck clang-tidy clang shellcheck ;;
     valgrind) echo valgrind libc6-dbg ;;
+    fuzz) echo clang libclang-rt-14-dev ;;
     rock) echo luarocks ;;
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
-      for group in build demo samples test capture compat real lint valgrind rock bench; do packages $group; done
+      for group in build demo samples test capture compat real lint valgrind fuzz rock bench; do packages $group; done
       for version in 5.1 5.2 5.3 5.4 luajit; do lua_packages $version; done ;;
     *) echo "tools/deps.sh: no group named $1" >&2; exit 1 ;;
   esac
