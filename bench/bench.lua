@@ -1,7 +1,8 @@
 -- One measurement: one library, one workload, in a process of its own. The other side of every connection is the C
 -- program peer, which this process starts, so that os.clock() is the library's CPU time and nothing else.
 --
---   lua bench/bench.lua ours|luasec|cqueues|floor WORKLOAD SIZE N [RECORD]    prints R key=value ...
+--   lua bench/bench.lua ours|luasec|cqueues WORKLOAD SIZE N [RECORD]         prints R key=value ...
+--   lua bench/bench.lua floor|loaded recv|line SIZE N                       the same for Lua alone, or with our modules
 --   lua bench/bench.lua LIBRARY which                                        prints where the library came from
 --   lua bench/bench.lua LIBRARY check                                        compares bodies with the peer's sums
 --
@@ -341,6 +342,12 @@ end
 gettime = require("socket").gettime
 if libname == "floor" then
   floor()
+  report()
+elseif libname == "loaded" then -- the same among the live values of a program that has the library
+  local A = adapters.ours()
+  local ctx = A.context(false)
+  floor()
+  assert(ctx)
   report()
 else
   local A = (adapters[libname] or error("no library named " .. tostring(libname)))()

@@ -48,7 +48,7 @@ function M.command(lib, arguments, wrapper)
   local paths = ""
   if lib ~= "raw" and lib ~= "rawra" then
     local path, cpath = ";;", M.bench .. "/" .. M.version .. "/?.so;;"
-    if lib == "ours" then path, cpath = "lua/?.lua;;", M.build .. "/?.so;;" end
+    if lib == "ours" or lib == "loaded" then path, cpath = "lua/?.lua;;", M.build .. "/?.so;" .. cpath end
     paths = ("LUA_PATH='%s' LUA_CPATH='%s'"):format(path, cpath)
     subject = ("%s bench/bench.lua %s"):format(M.lua, lib)
   end
