@@ -243,6 +243,20 @@ static bool context_first(lua_State *L, tls_error *e)
   return false;
 }
 
+/* What the handshake that was has left; the next client's name is decided by anew. */
+static void forget_handshake(lua_State *L, tls_connection *c)
+{
+  const tls_context *ctx = tls_toobject(L, 1, &tls_context_type);
+  if (c->known && ctx != NULL) {
+    c->maxreceive = ctx->maxreceive; /* sni has brought another one */
+  }
+  c->state = TLS_STATE_NEW;
+  c->failed = c->broken = c->starved = c->notifying = c->updating = false;
+  c->named = c->known = c->unknown = false;
+  c->ocsp = 0;
+  c->ahead = 0;
+}
+
 bool tls_connection_renew(lua_State *L, tls_connection *c, tls_error *e)
 {
   SSL *old = c->ssl;
@@ -256,15 +270,13 @@ bool tls_connection_renew(lua_State *L, tls_connection *c, tls_error *e)
     return false;
   }
   c->ssl = ssl;
-  c->state = TLS_STATE_NEW;
-  c->failed = c->broken = c->starved = false;
-  c->ahead = 0;
+  forget_handshake(L, c);
   prepare(L, c);
   if (!c->server && SSL_get_servername(old, TLSEXT_NAMETYPE_host_name) != NULL) {
     SSL_set_tlsext_host_name(ssl, SSL_get_servername(old, TLSEXT_NAMETYPE_host_name));
   }
   forget(c, old);
-  static const enum tls_slot past[] = {TLS_SLOT_SELECTED, TLS_SLOT_FAILURE, TLS_SLOT_ERROR};
+  static const enum tls_slot past[] = {TLS_SLOT_SELECTED, TLS_SLOT_NAME, TLS_SLOT_FAILURE, TLS_SLOT_ERROR};
   for (size_t i = 0; i < sizeof past / sizeof *past; i++) {
     lua_pushnil(L);
     tls_setslot(L, 2, past[i]);

@@ -137,7 +137,7 @@ void tls_context_identify(tls_context *ctx)
   X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
   struct {
     unsigned char trust[sizeof ctx->trustid];
-    uint64_t flags, verify, lsec, depth, ocsp, level;
+    uint64_t flags, verify, lsec, depth, ocsp, level, psk;
   } settings;
   memset(&settings, 0, sizeof settings);
   memcpy(settings.trust, ctx->trustid, sizeof ctx->trustid);
@@ -147,6 +147,7 @@ void tls_context_identify(tls_context *ctx)
   settings.depth = (uint64_t)X509_VERIFY_PARAM_get_depth(param);
   settings.ocsp = tls_ocsp_demand(ctx->ctx);
   settings.level = (uint64_t)SSL_CTX_get_security_level(ctx->ctx);
+  settings.psk = ctx->pskclient || ctx->pskserver; /* it may be all that the peer shows; which key: tls_psk_set */
   if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1 && n == sizeof ctx->sessionid) {
     memcpy(ctx->sessionid, id, n);
     /* In TLS 1.3 a client's pre-shared key is a session without any id, which a client with one refuses. */

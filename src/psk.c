@@ -170,6 +170,7 @@ int tls_psk_set(lua_State *L)
   p->nkey = nkey;
   tls_psk_free(ctx);
   ctx->psk = p;
+  tls_trust_remember(ctx, 'k', p, sizeof *p); /* a session made with another key is not for those who know this one */
   ctx->pskserver = ctx->mode == TLS_MODE_SERVER;
   ctx->pskclient = !ctx->pskserver;
   SSL_CTX_set_psk_client_callback(ctx->ctx, ctx->pskclient ? fixed_client_cb : NULL);
