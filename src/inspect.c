@@ -90,18 +90,25 @@ static const char *ktls(const SSL *ssl)
   return send ? "send" : receive ? "receive" : NULL;
 }
 
+/* The name of the group of the key exchange; NULL when there is none. After a HelloRetryRequest a server has a cipher and no
+   session yet, of which OpenSSL would read the group without a look. */
+static const char *agreed_group(const SSL *ssl)
+{
+  int group = SSL_get_session(ssl) != NULL ? (int)SSL_get_negotiated_group((SSL *)ssl) : 0;
+  return group != 0 ? SSL_group_to_name((SSL *)ssl, group) : NULL;
+}
+
 /* What LuaSec's info does not tell. */
 static void push_more(lua_State *L, const SSL *ssl)
 {
   const unsigned char *alpn = NULL;
   unsigned int n = 0;
-  int group = (int)SSL_get_negotiated_group((SSL *)ssl);
   SSL_get0_alpn_selected(ssl, &alpn, &n);
   if (n > 0) {
     set_string(L, "alpn", (const char *)alpn, n);
   }
   set_name(L, "servername", SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
-  set_name(L, "group", group != 0 ? SSL_group_to_name((SSL *)ssl, group) : NULL);
+  set_name(L, "group", agreed_group(ssl));
   set_name(L, "ktls", ktls(ssl));
   set_signatures(L, ssl);
   lua_pushboolean(L, SSL_session_reused(ssl));

@@ -271,7 +271,8 @@ static const tls_verify_log *log_of(const tls_connection *c)
   if (c->log != NULL || session_index < 0 || SSL_session_reused(c->ssl) != 1) {
     return c->log;
   }
-  return SSL_SESSION_get_ex_data(SSL_get_session(c->ssl), session_index);
+  const SSL_SESSION *s = SSL_get_session(c->ssl);
+  return s != NULL ? SSL_SESSION_get_ex_data(s, session_index) : NULL;
 }
 
 /* Pushes { [depth + 1] = { text, ... } }. */

@@ -254,6 +254,22 @@ describe("an engine", function()
     assert.same({ nil, "Bad file descriptor" }, { E.two(server:getpeername()) })
   end)
 
+  it("answers info when a handshake fails between a HelloRetryRequest and its answer", function()
+    local client, server = E.pair({ protocol = "tlsv1_3", groups = "X25519:P-256" },
+      { protocol = "tlsv1_3", groups = "P-256" })
+    client:dohandshake()
+    E.carry(client, server)
+    assert.same({ false, "wantread" }, { E.two(server:dohandshake()) })
+    assert.is_true(#server:drain() > 0)
+    server:feed("\22\3\3\0\4no h")
+    local ok, message = server:dohandshake()
+    assert.is_false(ok)
+    assert.is_false(S.wants(message))
+    local info = assert(server:info())
+    assert.is_nil(info.group)
+    assert.is_nil(server:info("group"))
+  end)
+
   it("is the only one that can be fed", function()
     local client, server = S.connected()
     local words = "the connection has a socket; only an engine is fed and drained"
