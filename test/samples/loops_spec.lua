@@ -11,19 +11,19 @@ local paths = ("LUA_PATH='%s;/usr/share/lua/5.2/?.lua;;'"):format((os.getenv("LU
 
 local function start(path, ...) return process.lua({ path, ... }, paths) end
 
-for _, loop in ipairs { "luv", "cqueues", "copas" } do
-  describe("an echo server with " .. loop, function()
+for _, folder in ipairs { "samples/luv/", "samples/cqueues/", "samples/copas/" } do
+  describe("the echo server of " .. folder, function()
     local server
     after_each(function() server:kill() end)
 
     local function serve(count)
-      server = start("samples/" .. loop .. "/server.lua", certs, count)
+      server = start(folder .. "server.lua", certs, count)
       return server:expect("^(%d+)$")
     end
 
     it("serves a hundred connections of its client at once", function()
       local port = serve(100)
-      local output, status = start("samples/" .. loop .. "/client.lua", certs, port, 100):wait()
+      local output, status = start(folder .. "client.lua", certs, port, 100):wait()
       assert.equal("100 connections at once, 100 answers", output)
       assert.equal(0, status)
       assert.same({ port, 0 }, { server:wait() })
@@ -49,7 +49,7 @@ for _, loop in ipairs { "luv", "cqueues", "copas" } do
       sock:shutdown("both") -- no close_notify
       sock:setfd(-1)
       assert.equal("1 connections at once, 1 answers",
-        (start("samples/" .. loop .. "/client.lua", certs, port, 1):wait()))
+        (start(folder .. "client.lua", certs, port, 1):wait()))
       vanishing:close()
       silent:close()
       local output, status = server:wait()
