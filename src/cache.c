@@ -14,6 +14,7 @@
 #define SIZE_LIMIT 65536  /* of one session: ticket, certificates of the peer */
 #define BUCKETS_MAX 1024
 #define KEY_MAX (256 + 20)
+#define OWN_MAX 16        /* OpenSSL has room for a certificate of each of fewer types of keys */
 
 typedef struct peer {
   uint32_t hash;
@@ -30,11 +31,17 @@ typedef struct entry {
   unsigned char bytes[];       /* of the peer */
 } entry;
 
+/* The certificates that a client could show. */
+typedef struct identity {
+  int n;
+  X509 *cert[OWN_MAX];
+} identity;
+
 struct tls_cache {
   size_t max, n;
   size_t mask;      /* number of buckets - 1 */
   entry *newest, *oldest;
-  X509 *own;        /* the client certificate that the sessions were made with */
+  identity own;     /* whom the sessions were made as */
   entry *buckets[];
 };
 
@@ -177,18 +184,54 @@ static bool is_alive(const SSL_SESSION *s)
   return (long)time(NULL) - SSL_SESSION_get_time(s) < timeout && SSL_SESSION_is_resumable(s) == 1;
 }
 
-/* Sessions made as one client are not for another, which the context may have become by a new certificate. */
-static void forget_other_self(tls_cache *cache, const SSL *ssl)
+/* All certificates, not the one in use: a handshake changes that. The connection looks at them one by one, and at the former
+   again when this is over. SSL_set_current_cert(3). */
+static void identify(SSL *ssl, identity *id)
 {
-  X509 *own = SSL_get_certificate(ssl);
-  if (own == cache->own) {
-    return;
+  X509 *now = SSL_get_certificate(ssl);
+  id->n = 0;
+  for (long more = SSL_set_current_cert(ssl, SSL_CERT_SET_FIRST); more == 1 && id->n < OWN_MAX;
+       more = SSL_set_current_cert(ssl, SSL_CERT_SET_NEXT)) {
+    id->cert[id->n++] = SSL_get_certificate(ssl);
   }
+  if (now != NULL) {
+    SSL_select_current_cert(ssl, now);
+  }
+  tls_error_clear();
+}
+
+static bool is_self(const identity *a, const identity *b)
+{
+  bool same = a->n == b->n;
+  for (int i = 0; same && i < a->n; i++) {
+    same = a->cert[i] == b->cert[i];
+  }
+  return same;
+}
+
+static void forget_self(tls_cache *cache)
+{
   while (cache->oldest != NULL) {
     drop_oldest(cache);
   }
-  X509_free(cache->own);
-  cache->own = own != NULL && X509_up_ref(own) == 1 ? own : NULL;
+  while (cache->own.n > 0) {
+    X509_free(cache->own.cert[--cache->own.n]);
+  }
+}
+
+/* Sessions made as one client are not for another, which the context may have become by a new certificate. */
+static void forget_other_self(tls_cache *cache, SSL *ssl)
+{
+  identity self;
+  identify(ssl, &self);
+  if (is_self(&cache->own, &self)) {
+    return;
+  }
+  forget_self(cache);
+  for (int i = 0; i < self.n; i++) {
+    X509_up_ref(self.cert[i]);
+  }
+  cache->own = self;
 }
 
 static void insert(tls_cache *cache, const peer *p, SSL_SESSION *s)
@@ -230,6 +273,15 @@ void tls_cache_put(tls_cache *cache, const tls_connection *c, SSL_SESSION *fresh
   insert(cache, &p, copy);
 }
 
+/* A copy, which the end of the connection may spoil; one of TLS 1.3 is not used again. */
+static bool offer(SSL *ssl, SSL_SESSION *s)
+{
+  SSL_SESSION *copy = SSL_SESSION_get_protocol_version(s) != TLS1_3_VERSION ? SSL_SESSION_dup(s) : NULL;
+  bool ok = SSL_set_session(ssl, copy != NULL ? copy : s) == 1;
+  SSL_SESSION_free(copy);
+  return ok;
+}
+
 bool tls_cache_offer(tls_cache *cache, const tls_connection *c)
 {
   peer p;
@@ -241,7 +293,7 @@ bool tls_cache_offer(tls_cache *cache, const tls_connection *c)
     entry *e = *link;
     if (!is_of(e, &p)) {
       link = &e->next;
-    } else if (!is_alive(e->session) || !tls_session_fits(c->ssl, e->session) || SSL_set_session(c->ssl, e->session) != 1) {
+    } else if (!is_alive(e->session) || !tls_session_fits(c->ssl, e->session) || !offer(c->ssl, e->session)) {
       drop(cache, link);
     } else {
       if (SSL_SESSION_get_protocol_version(e->session) == TLS1_3_VERSION) {
@@ -283,10 +335,7 @@ tls_cache *tls_cache_new(size_t max)
 void tls_cache_free(tls_cache *cache)
 {
   if (cache != NULL) {
-    while (cache->oldest != NULL) {
-      drop_oldest(cache);
-    }
-    X509_free(cache->own);
+    forget_self(cache);
     OPENSSL_free(cache);
   }
 }

@@ -155,6 +155,20 @@ describe("a client's cache of sessions", function()
         (s:getpeercertificate():pem():gsub("\n$", "")))
     end)
 
+    it("is the same for a client of several certificates, whichever it shows, over " .. version, function()
+      local sctx = server { protocol = version, verify = { "peer", "fail_if_no_peer_cert" }, cafile = S.cert("rootA"),
+        verifyext = "lsec_continue" }
+      local rsa = { certificate = S.cert("rsa"), key = S.cert("rsakey") }
+      local ec = { certificate = S.cert("clientA"), key = S.cert("clientAkey") }
+      for _, certificates in ipairs { { rsa, ec }, { ec, rsa } } do
+        local cctx = client { certificate = S.NONE, key = S.NONE, certificates = certificates }
+        assert.is_false(call(at, cctx, sctx))
+        assert.is_true(call(at, cctx, sctx))
+        assert.is_true(cctx:reload { certificate = S.cert("serverA"), key = S.cert("serverAkey") })
+        assert.is_false(call(at, cctx, sctx))
+      end
+    end)
+
     it("keeps no more than it was told to over " .. version, function()
       local cctx, sctx = client { sessions = 2 }, server { protocol = version, sessions = { tickets = 1 } }
       for _, name in ipairs { "a.test", "b.test", "c.test" } do assert.is_false(call(at, cctx, sctx, name)) end
@@ -180,6 +194,18 @@ describe("a client's cache of sessions", function()
       assert.is_nil((S.receive(c, 1)))
       c:close()
       assert.is_true(call(at, cctx, sctx))
+    end)
+
+    it("resumes after a resumed connection that ended so over " .. version, function()
+      local cctx, sctx = client(), server { protocol = version }
+      assert.is_false(call(at, cctx, sctx))
+      for _ = 1, 3 do
+        local resumed, c, s = visit(at, cctx, sctx)
+        assert.is_true(resumed)
+        S.reset(s)
+        assert.is_nil((S.receive(c, 1)))
+        c:close()
+      end
     end)
 
     it("forgets the sessions of a peer that answers with an alert over " .. version, function()
