@@ -258,11 +258,13 @@ describe("newcontext", function()
       binary = ("\255\0\1"):rep(100), callable = setmetatable({}, { __call = function() end }),
       context = assert(ssl.newcontext { mode = "client", protocol = "any" }),
     }
+    local missing = S.certdir .. "/missing/"
     for _, row in ipairs(options.rows) do
       it("of " .. row.name, function()
         for _, base in ipairs { S.client(), S.server(), S.server { verify = "peer", cafile = S.cert("rootA") } } do
           for kind, value in pairs(values) do
             local before = base[row.name]
+            if row.name == "keylog" and type(value) == "string" then value = missing .. value end -- it makes files
             base[row.name] = value
             local r = S.pack(pcall(ssl.newcontext, base))
             base[row.name] = before
