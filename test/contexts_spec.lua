@@ -56,7 +56,8 @@ describe("ssl.contexts", function()
       S.client { options = { "all", "no_tlsv1" } }, S.client { sessions = true }, S.client { sessions = 5 },
       S.client { certificate = S.cert "clientA", key = S.cert "clientAkey" },
       S.client { password = function() return 1 end }, S.client { password = function() return 2 end },
-      S.client { password = "a" }, S.client { password = "b" }, S.client { alpn = { "a", "b" } },
+      S.client { password = "a" }, S.client { password = "b" }, S.client { password = "b\0c" },
+      S.client { password = "b\0d" }, S.client { alpn = { "a", "b" } },
       S.client { alpn = { "ab" } }, S.client { alpn = "ab" } }
     local seen = {}
     for i, cfg in ipairs(all) do

@@ -64,15 +64,16 @@ local function describetable(value, depth)
   return "{" .. table.concat(out, ",") .. "}"
 end
 
--- A text that is the same for the same value and another for every other; nil for what cannot be compared.
+-- A text that is the same for the same value and another for every other; nil for what cannot be compared. Not by
+-- string.format: that of Lua 5.1 ends a short string at a NUL.
 function describe(name, value, depth)
   local kind = type(value)
   if kind == "table" then return describetable(value, depth) end
   if kind == "function" or kind == "userdata" then return kind .. identity(value) end
   if kind ~= "string" then return kind .. tostring(value) end
-  if not paths[name] or value == "system" then return ("s%d:%s"):format(#value, value) end
+  if not paths[name] or value == "system" then return "s" .. #value .. ":" .. value end
   local state = stamp(value)
-  return state and ("f%d:%s@%s"):format(#value, value, state)
+  return state and "f" .. #value .. ":" .. value .. "@" .. state
 end
 
 -- Whom a client trusts that names nobody.
