@@ -104,7 +104,8 @@ function M.parse(uri, port, explicit)
   if a.host == "" then a.host = nil end
   if badhost(a.host) then return nil, "invalid host '" .. tostring(a.host) .. "'" end
   local number = tonumber(a.port or port)
-  if not number or number % 1 ~= 0 or number < 1 or number > 65535 then
+  if not number or number % 1 ~= 0 or number < 1 or number > 65535 or
+    type(a.port) == "string" and a.port:find("%D") then -- tonumber reads "0x50", too, and "4e2"
     return nil, "invalid port '" .. tostring(a.port) .. "'"
   end
   a.port = math.floor(number)
