@@ -98,6 +98,7 @@ describe("ssl.https and the head of an answer", function()
     assert.equal("2", headers.y)
     assert.equal("1, 3", headers.x)
     succeeds(ends("bye", { "Transfer-Encoding: gzip, chunked", "Content-Length: 1" }, "2\r\nab\r\n0\r\n\r\n"), "ab")
+    succeeds(ends("bye", { "Transfer-Encoding: x-chunked", "Content-Length: 1" }, "1\r\na"), "1\r\na")
   end)
 
   it("refuses chunks that are none", function()
@@ -233,8 +234,22 @@ describe("ssl.https and the caller's functions", function()
     r = post("hell", 5)
     assert.is_nil(r[2])
     assert.matches("4 bytes where content%-length says 5", r[3])
-    r = request { method = "PUT", source = ltn12.source.string("x"), headers = { ["content-length"] = "many" } }
-    assert.matches("invalid content%-length", r[3])
+  end)
+
+  it("sends the length as digits, and nothing where it is no length", function()
+    local r, seen = request({ method = "PUT", source = ltn12.source.string("hello"),
+      headers = { ["content-length"] = 10 / 2 } },
+      "tls head body=5 " .. web.answer("200 OK", { "Content-Length: 2" }, "ok") .. " bye")
+    assert.equal("ok", r[2])
+    assert.matches("\nContent%-Length: 5\n", seen[1])
+    for _, length in ipairs { "many", "0x5", "5e0", "+5", "", -1, 2.5, 1 / 0, 0 / 0, "9999999999999999", {}, true } do
+      r, seen = request({ method = "PUT", source = ltn12.source.string("hello"),
+        headers = { ["content-length"] = length } }, "tls head")
+      assert.is_true(r[1])
+      assert.is_nil(r[2])
+      assert.matches("invalid content%-length", r[3])
+      assert.is_nil(seen[1]:find("PUT", 1, true))
+    end
   end)
 
   it("sends chunks, and their end only when the source has ended well", function()

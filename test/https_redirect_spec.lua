@@ -151,6 +151,23 @@ describe("ssl.https keeps for one host what is meant for it", function()
     for _, seen in ipairs(second:ended()) do assert.is_nil(field(seen, "Authorization")) end
   end)
 
+  it("the key that it shares", function()
+    local function offered(server)
+      local calls = 0
+      assert.equal("hello", (web.get(server:url(), { psk = function()
+        calls = calls + 1
+        return "me", ("k"):rep(32)
+      end })))
+      server:ended()
+      return calls
+    end
+    local once = offered(web.scripted(web.hello))
+    assert.is_true(once > 0)
+    local second = web.scripted(web.hello)
+    assert.equal(once, offered(web.scripted(web.redirects(second:url("/", "127.0.0.1")))))
+    second:ended()
+  end)
+
   it("the names to check and to send", function()
     local second = web.scripted(web.hello)
     local first = web.scripted({ "wronghost" }, web.redirects(second:url("/", "127.0.0.1")))
@@ -242,7 +259,7 @@ describe("ssl.address", function()
       assert.is_nil(a, uri)
       assert.matches("^invalid host", message)
     end
-    for _, port in ipairs { "x", "0", "65536", "-1", "1.5", "99999999999999999999" } do
+    for _, port in ipairs { "x", "0", "65536", "-1", "1.5", "99999999999999999999", "0x50", "4e2", "+443" } do
       local a, message = address.parse("https://a:" .. port .. "/", 443)
       assert.is_nil(a)
       assert.matches("^invalid port '" .. port:gsub("%p", "%%%0") .. "'", message)

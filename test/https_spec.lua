@@ -190,6 +190,22 @@ describe("ssl.https", function()
     refused("^invalid host", "https:///path")
     refused("^invalid port 'x'", "https://localhost:x/")
     refused("control character", "https://localhost:1/\r\nX: y")
+    refused("^invalid method %(string expected, got table%)", { url = "https://localhost:1/", method = {} })
+  end)
+
+  it("lets nothing end a request line early", function()
+    local server = web.scripted(web.hello)
+    assert.equal("hello", (web.get(server:url("/a b?c d HTTP/1.1"))))
+    assert.matches("^[^\n]*GET /a%%20b%?c%%20d%%20HTTP/1.1 HTTP/1.1\n", server:saw())
+    for _, bad in ipairs { { uri = "/a b" }, { uri = "/\r\nX: y" }, { path = "/\nX:y" }, { query = "\rx" },
+      { params = "\0" }, { method = "GET /x" }, { method = "A\r\nB" } } do
+      server = web.scripted("tls head")
+      local ok, message, detail = web.get(server:url(), bad)
+      assert.is_nil(ok)
+      assert.matches("^the method or the path", message)
+      assert.equal("config", detail.kind)
+      assert.is_nil((server:ended()[1] or ""):match("HTTP"))
+    end
   end)
 
   it("asks for what the fields of the request say, and sends no header that would be another's", function()

@@ -85,6 +85,18 @@ local function checkfield(name, value)
   return true
 end
 
+-- A whole number is written without a fraction and without an exponent, whatever Lua's version makes of it.
+local function text(value)
+  if type(value) == "number" and value % 1 == 0 then return ("%.0f"):format(value) end
+  return tostring(value)
+end
+
+-- The number that a content-length announces: digits only, as the server will read it.
+local function announced(value)
+  local digits = text(value)
+  return #digits <= 15 and digits:find("^%d+$") and tonumber(digits)
+end
+
 local function head(method, target, headers)
   local names, lines = {}, {}
   for name in pairs(headers) do
@@ -93,13 +105,13 @@ local function head(method, target, headers)
   table.sort(names)
   table.insert(names, 1, headers.host and "host")
   for i, name in ipairs(names) do
-    local value = tostring(headers[name])
+    local value = text(headers[name])
     local ok, message = checkfield(name, value)
     if not ok then return nil, message end
     lines[i] = (canonic[name] or name) .. ": " .. value .. "\r\n"
   end
-  if method:find("[%c%s]") or target:find("[%c]") then
-    return nil, "the method or the path of the request has a line end or another control character in it"
+  if method:find("[%c%s]") or target:find("[%c ]") then
+    return nil, "the method or the path of the request has a blank, a line end or another control character in it"
   end
   return ("%s %s HTTP/1.1\r\n%s\r\n"):format(method, target, table.concat(lines))
 end
@@ -157,15 +169,15 @@ end
 -- @treturn[2] string message
 -- @treturn[2] table detail
 function link:request(request)
-  local text, wrong = head(request.method, request.target, request.headers)
-  if not text then return refuse("config", wrong) end
-  local ok, message, detail = self:send(text)
+  local lines, wrong = head(request.method, request.target, request.headers)
+  if not lines then return refuse("config", wrong) end
+  local said = request.headers["content-length"]
+  local length = said and announced(said)
+  if said and not length then return refuse("config", "invalid content-length (a number of bytes expected)") end
+  local ok, message, detail = self:send(lines)
   if not ok then return nil, message, detail end
   if not request.source then return true end
-  if not request.headers["content-length"] then return pump(self, request.source, chunkedsink(self), request.step) end
-  local length = tonumber(request.headers["content-length"])
-  if not length or length < 0 then return refuse("config", "invalid content-length (a number of bytes expected)") end
-  return pump(self, request.source, countedsink(self, length), request.step)
+  return pump(self, request.source, length and countedsink(self, length) or chunkedsink(self), request.step)
 end
 
 -- ---- the head of the answer
@@ -324,7 +336,7 @@ end
 local function framing(self, headers)
   local coding = (headers["transfer-encoding"] or "identity"):lower()
   if coding ~= "identity" then
-    if coding:find("%f[%w]chunked%s*$") then return chunked(self, headers) end
+    if coding:find("^chunked%s*$") or coding:find("[,%s]chunked%s*$") then return chunked(self, headers) end
     return untilclosed(self)
   end
   local value = headers["content-length"]

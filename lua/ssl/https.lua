@@ -63,7 +63,7 @@ local function settings(params)
 end
 
 -- What proves who we are, and what the caller said of the host he asked, is for that host alone.
-local ownhost = { "certificates", "certificate", "key", "password", "pkcs12", "servername", "verifyname" }
+local ownhost = { "certificates", "certificate", "key", "password", "pkcs12", "psk", "servername", "verifyname" }
 
 -- The same of what is sent by HTTP.
 local ownheaders = { "authorization", "cookie", "host" }
@@ -230,6 +230,9 @@ local function refusal(request)
   if request.headers ~= nil and type(request.headers) ~= "table" then
     return "invalid headers (table expected, got " .. type(request.headers) .. ")"
   end
+  if request.method ~= nil and type(request.method) ~= "string" then
+    return "invalid method (string expected, got " .. type(request.method) .. ")"
+  end
   if request.timeout and not tonumber(request.timeout) then
     return "invalid timeout (number expected, got " .. type(request.timeout) .. ")"
   end
@@ -242,7 +245,7 @@ local function resource(request, a)
   if path == "" then path = "/" end
   if request.params then path = path .. ";" .. request.params end
   local query = request.query or a.query
-  return query and path .. "?" .. query or path
+  return ((query and path .. "?" .. query or path):gsub(" ", "%%20")) -- a blank would end the target
 end
 
 -- Where a request goes: host, port, target, and the user and password for there, who may be in the URL or in fields of
