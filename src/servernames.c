@@ -195,7 +195,9 @@ static int adopt_body(lua_State *L)
   tls_names_watch(ctx->ctx); /* a client's context in a connection's map does not have it yet */
   tls_keylog_follow(from, ctx->ctx);
   h->adopted = SSL_set_SSL_CTX(c->ssl, ctx->ctx) != NULL;
-  if (h->adopted && !h->map) {
+  if (h->adopted && h->map && ctx->psk != NULL) {
+    tls_psk_adopt(c, ctx); /* LuaSec has no fixed keys: they demand what they demand everywhere */
+  } else if (h->adopted && !h->map) {
     tls_getslot(L, 1, TLS_SLOT_CONTEXT);
     tls_getslot(L, -1, TLS_SLOT_GROUPS);
     tls_getslot(L, 1, TLS_SLOT_SELECTED);

@@ -53,6 +53,7 @@ static bool names_fit(SSL *ssl, X509 *cert)
            (ip == NULL || X509_check_ip_asc(cert, ip, 0) == 1);
   }
   OPENSSL_free(ip);
+  tls_error_clear(); /* no address is an error to OpenSSL */
   return fits;
 }
 

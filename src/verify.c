@@ -221,6 +221,7 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
     char *ip = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl));
     snprintf(e->buf, sizeof e->buf, "%s", ip != NULL ? ip : "");
     OPENSSL_free(ip);
+    tls_error_clear(); /* no address is an error to OpenSSL */
     e->host = *e->buf != '\0' ? e->buf : NULL; /* OpenSSL's reason, the text, is not in buf */
   }
 }

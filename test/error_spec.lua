@@ -1,6 +1,7 @@
 -- Messages and detail tables: their shape by kind, and OpenSSL's error queue, which no call may leave anything in and
 -- which no call may be misled by.
 
+local R = require "resume"
 local S = require "support"
 local context = require "ssl.context"
 local x509 = require "ssl.x509"
@@ -226,6 +227,17 @@ describe("errors", function()
           assert(S.transfer(c, s, "data") == "data")
           c:close()
           s:close()
+        end,
+        -- Where a name is verified and no address.
+        function() S.try(S.client { verifyname = "elsewhere.test" }, S.server()) end,
+        function() S.try(S.client { cafile = S.cert "rootB" }, S.server()) end,
+        function()
+          local sctx, cctx = assert(ssl.newcontext(S.server())), assert(ssl.newcontext(S.client { verifyname = "localhost" }))
+          local session = R.visit(cctx, sctx)
+          local c = S.wrapped(cctx, sctx)
+          assert(c:setsession(session))
+          assert.is_true(isempty())
+          c:close()
         end,
       } do
         spoil()

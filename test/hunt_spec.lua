@@ -82,6 +82,22 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
       end
     end)
 
+    it("is demanded by the context that conn:sni chose", function()
+      local hit = N.newcontext("serverB", { psk = PSK })
+      local function server()
+        local s = assert(ssl.engine(S.server { protocol = version }))
+        s:sni { ["b.test"] = hit }
+        return s
+      end
+      local c = assert(ssl.engine(S.anyclient { protocol = version, servername = "b.test" }))
+      local ok, message = E.fail(c, server())
+      assert.is_false(ok, message)
+      c = assert(ssl.engine(S.anyclient { protocol = version, servername = "b.test", psk = PSK, ciphers = "ALL:PSK" }))
+      local s = server()
+      E.shake(c, s)
+      assert.equal("me", s:getpskidentity())
+    end)
+
     it("is not replaced by a session of another key, or of none", function()
       local function psk(key, extra)
         return N.with({ protocol = version, ciphers = "ALL:PSK", psk = key }, extra)
