@@ -14,6 +14,7 @@
 --   session(conn)                  the session to resume; nosession is true where a full handshake stands in for it
 --   parse(cafile)                  a client's context that trusts the file
 --   connectown(port, cafile)       a connection with a context of its own, made from settings
+--   engine(ctx)                    a connection without a socket
 --   idle(conn)                     takes what is there without waiting
 
 local certs = os.getenv("CERTS") or "build/certs"
@@ -103,6 +104,7 @@ function adapters.ours()
   local ssl, socket = require("ssl"), require("socket")
   if (ssl._COPYRIGHT or ""):find("LuaSec %d") then error("LUA_PATH and LUA_CPATH lead to LuaSec") end
   local A = luasec(ssl, socket)
+  function A.engine(ctx) return assert(ssl.engine(ctx)) end
   local probe = require("ssl.core").create(A.context(false))
   if probe.getsession and probe.setsession then
     function A.session(conn) return assert(conn:getsession()) end

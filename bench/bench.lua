@@ -253,6 +253,26 @@ function W.idle(A)
   for i = 1, count do A.close(all[i]) end
 end
 
+--- Strings from one engine to another in this process.
+function W.engines(A)
+  if not A.engine then absent("no TLS without sockets") end
+  local sender, receiver = A.engine(A.context(false)), A.engine(A.context(true))
+  for _ = 1, 10 do
+    sender:dohandshake()
+    receiver:feed(sender:drain())
+    receiver:dohandshake()
+    sender:feed(receiver:drain())
+  end
+  local data = random_string(size)
+  start()
+  for _ = 1, count do
+    sender:send(data)
+    receiver:feed(sender:drain())
+    if #receiver:receive(size) ~= size then error("a block of the wrong length") end
+  end
+  stop()
+end
+
 --- What Lua costs for one line or block, without a library.
 local function floor()
   local len, pattern = size, size

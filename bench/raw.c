@@ -305,6 +305,47 @@ static void idle(run *r)
   free(all);
 }
 
+/* ---- without sockets ---- */
+
+static SSL *on_bio(SSL_CTX *ctx, BIO *bio)
+{
+  SSL *ssl = SSL_new(ctx);
+  if (ssl == NULL) {
+    die("SSL_new");
+  }
+  SSL_set_bio(ssl, bio, bio);
+  return ssl;
+}
+
+/* Two ends of a BIO pair, as large as what an engine may hold: strings go from one to the other. BIO_s_bio(3). */
+static void engines(run *r)
+{
+  BIO *left = NULL, *right = NULL;
+  if (BIO_new_bio_pair(&left, 1 << 20, &right, 1 << 20) != 1) {
+    die("BIO_new_bio_pair");
+  }
+  SSL *sender = on_bio(client_context(r), left), *receiver = on_bio(make_context(true), right);
+  unsigned char *data = allocate(r->size), *got = allocate(r->size);
+  SSL_set_connect_state(sender);
+  SSL_set_accept_state(receiver);
+  for (int i = 0; i < 10 && (SSL_do_handshake(sender) != 1 || SSL_do_handshake(receiver) != 1); i++) {
+    SSL_do_handshake(receiver);
+  }
+  fill_random(data, r->size);
+  start(r);
+  for (unsigned long i = 0; i < r->n; i++) {
+    write_all(sender, data, r->size);
+    if (!read_full(receiver, got, r->size)) {
+      die("SSL_read");
+    }
+  }
+  stop(r);
+  SSL_free(sender);
+  SSL_free(receiver);
+  free(data);
+  free(got);
+}
+
 int raw_main(int argc, char **argv, const char *self, bool read_ahead)
 {
   static const struct {
@@ -314,7 +355,7 @@ int raw_main(int argc, char **argv, const char *self, bool read_ahead)
     {"send", send_strings}, {"recv", receive_blocks}, {"line", receive_lines}, {"all", receive_blocks},
     {"ping", ping},         {"client", client},       {"resumed", client},     {"ctxconn", client},
     {"server", server},     {"sresumed", server},     {"newctx", contexts},    {"newctx2", contexts},
-    {"idle", idle},
+    {"idle", idle},         {"engines", engines},
   };
   run r = {.lib = argv[1], .workload = argv[2], .self = self, .read_ahead = read_ahead};
   r.size = (size_t)strtoull(argv[3], NULL, 10);

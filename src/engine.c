@@ -89,10 +89,10 @@ static int feedeof(lua_State *L)
 static void push_out(lua_State *L, tls_queue *q, size_t n)
 {
   const unsigned char *p = tls_queue_peek(q);
-  size_t head = q->head, tail = q->tail;
+  size_t taken = q->taken;
 #ifndef HAVE_COPY_BEFORE_COLLECT
   unsigned char *copy = lua_newuserdata(L, n);
-  if (q->head == head && q->tail >= tail) {
+  if (q->taken == taken) {
     memcpy(copy, tls_queue_peek(q), n);
   } else {
     n = 0;
@@ -100,7 +100,7 @@ static void push_out(lua_State *L, tls_queue *q, size_t n)
   p = copy;
 #endif
   lua_pushlstring(L, (const char *)p, n);
-  if (n > 0 && q->head == head && q->tail >= tail) {
+  if (n > 0 && q->taken == taken) {
     tls_queue_drop(q, n);
   } else {
     lua_pushliteral(L, "");

@@ -11,7 +11,7 @@
 #include <openssl/bio.h>
 
 #define QUEUE_MAX ((size_t)1024 * 1024)   /* bytes that may wait, until setoption says otherwise */
-#define QUEUE_KEPT ((size_t)64 * 1024)    /* an empty queue keeps this much of its memory */
+#define QUEUE_KEPT ((size_t)256 * 1024)   /* an empty queue keeps this much of its memory while the connection is busy */
 #define LENGTH_BYTES sizeof(uint32_t)     /* before each datagram */
 
 /* ---- queues ---- */
@@ -21,6 +21,7 @@ void tls_queue_free(tls_queue *q)
   free(q->p);
   q->p = NULL;
   q->head = q->tail = q->cap = 0;
+  q->taken++;
 }
 
 size_t tls_queue_length(const tls_queue *q)
@@ -100,6 +101,7 @@ const unsigned char *tls_queue_peek(const tls_queue *q)
 void tls_queue_drop(tls_queue *q, size_t n)
 {
   q->head += q->packets ? LENGTH_BYTES + next_length(q) : n;
+  q->taken++;
   if (q->head == q->tail) {
     q->head = q->tail = 0;
     if (q->cap > QUEUE_KEPT) {
@@ -234,8 +236,12 @@ bool tls_memory_readable(const tls_connection *c)
 
 void tls_memory_idle(tls_connection *c)
 {
-  if (c->memory != NULL && tls_queue_length(&c->memory->in) == 0) {
-    tls_queue_free(&c->memory->in);
+  struct tls_memory *m = c->memory;
+  if (m != NULL && tls_queue_length(&m->in) == 0) {
+    tls_queue_free(&m->in);
+  }
+  if (m != NULL && tls_queue_length(&m->out) == 0) {
+    tls_queue_free(&m->out);
   }
 }
 

@@ -10,7 +10,8 @@
 typedef struct tls_queue {
   unsigned char *p;
   size_t head, tail, cap;
-  size_t max; /* most bytes that may wait */
+  size_t max;    /* most bytes that may wait */
+  size_t taken;  /* how often bytes were dropped */
   bool packets;
 } tls_queue;
 

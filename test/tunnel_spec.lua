@@ -258,6 +258,113 @@ describe("TLS over an object", function()
     assert.equal("abcdef", S.receive(server, 6))
   end)
 
+  it("says why the object failed", function()
+    local client, server, a = overchannel()
+    S.shake(client, server)
+    server:send("part")
+    local receive = a.receive
+    a.receive = function(self, n)
+      local data, message, partial = receive(self, n)
+      return data, message == "timeout" and "the modem hung up" or message, partial
+    end
+    local data, message, partial, detail = client:receive("*a")
+    assert.same({ "the modem hung up", "part", "system" }, { message, partial, detail.kind })
+    assert.is_nil(data)
+    assert.equal("the modem hung up", client:lasterror().reason)
+    assert.same({ nil, "the modem hung up" }, { E.two(client:read()) })
+    local shy = assert(ssl.wrap({ send = function(_, d) return #d end, receive = function() return nil, "no" end },
+      S.client()))
+    assert.same({ false, "no" }, { E.two(shy:dohandshake()) })
+  end)
+
+  it("takes nonsense from an object for its failure", function()
+    for _, answer in ipairs { {}, { true }, { {} }, { print }, { nil, {} }, { nil, 5 }, { nil, nil, 5 },
+      { nil, "timeout", true }, { 5 }, { ("\22\3\3\1\0"):rep(1000) }, { ("x"):rep(3000000) }, { 0 / 0 } } do
+      for _, settings in ipairs { S.client(), S.server() } do
+        local calls = 0
+        local conn = assert(ssl.wrap({
+          send = function(_, data) return #data end,
+          receive = function()
+            calls = calls + 1
+            return answer[1], answer[2], answer[3]
+          end,
+        }, settings))
+        local ok, message, detail = conn:dohandshake()
+        assert.is_false(ok)
+        assert.is_string(message)
+        assert.is_false(S.wants(message))
+        assert.is_string(detail.kind)
+        assert.is_true(calls < 10)
+        if type(answer[1]) == "table" then
+          assert.equal("the object's receive gave a table: it has to give a string", message)
+        end
+        conn:close()
+      end
+    end
+  end)
+
+  it("takes more than it asked for, as messages of a WebSocket come", function()
+    local a, b = channel()
+    a.receive = function(self)
+      local all = self.got
+      self.got = ""
+      if all == "" then return nil, "timeout", "" end
+      return all
+    end
+    local client, server = assert(ssl.wrap(a, S.client())), assert(ssl.wrap(b, S.server()))
+    S.shake(client, server)
+    local text = ("0123456789"):rep(300000)
+    server:send(text)
+    assert.is_true(client:receive(#text) == text)
+    client:send("and back\n")
+    assert.equal("and back", (server:receive("*l")))
+  end)
+
+  it("is as new after reset", function()
+    local client, server, a, b = overchannel()
+    S.shake(client, server)
+    a.blocked = true
+    client:send("never arrives")
+    a.blocked, a.got, b.got = nil, "", ""
+    a.open, b.open = false, false
+    assert.is_nil((client:receive()))
+    a.open, b.open = true, true
+    assert.is_true(client:reset())
+    assert.is_true(server:reset())
+    S.shake(client, server)
+    assert.equal(4, (client:send("new\n")))
+    assert.equal("new", (server:receive("*l")))
+    client:close()
+    assert.same({ nil, "closed" }, { E.two(client:reset()) })
+  end)
+
+  it("does not wait for a coroutine that nobody can resume", function()
+    for _, role in ipairs { "receive", "send" } do
+      local client, server, a = overchannel()
+      S.shake(client, server)
+      local method = a[role]
+      a[role] = function(...)
+        coroutine.yield()
+        return method(...)
+      end
+      local co = coroutine.create(function() return client[role](client, "x") end)
+      if role == "receive" then co = coroutine.create(function() return client:receive("*l") end) end
+      assert(coroutine.resume(co))
+      assert.equal("suspended", coroutine.status(co))
+      a[role] = method
+      co = nil -- luacheck: ignore 311
+      collectgarbage()
+      collectgarbage()
+      if role == "receive" then
+        server:send("later\n")
+        assert.equal("later", (client:receive("*l")))
+      else
+        assert.equal(5, (client:send("after")))
+        assert.equal("xafter", S.receive(server, 6))
+      end
+    end
+  end)
+
   it("lets one coroutine read while another writes", function()
     local client, server, a, b = overchannel(7)
     for _, object in ipairs { a, b } do

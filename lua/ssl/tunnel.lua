@@ -22,13 +22,14 @@ local Tunnel = {}
 -- ---- carrying bytes
 
 -- Only one coroutine at a time reads from the object, and one writes. The main one cannot be waiting meanwhile, nor can
--- a dead one.
-local function occupied(by)
+-- a dead one, nor one that nobody can resume any more: `at` holds it weakly.
+local function occupied(self, role)
+  local by = self.at[role]
   return by and by ~= coroutine.running() and coroutine.status(by) ~= "dead"
 end
 
 local function finish(self, role, ok, ...)
-  self[role] = nil
+  self.at[role] = nil
   if not ok then error((...), 0) end
   return ...
 end
@@ -36,7 +37,7 @@ end
 -- Calls f with the coroutine that runs as reader or writer.
 local function alone(self, role, f, ...)
   local co, main = coroutine.running()
-  self[role] = not main and co or nil
+  self.at[role] = not main and co or nil
   return finish(self, role, guard.call(f, self, ...))
 end
 
@@ -74,7 +75,7 @@ end
 
 -- Sends what the engine has to say. True; or nil, message: what is left goes with the next call.
 local function flush(self, started)
-  if occupied(self.writer) then return true end -- that one goes on until all is sent
+  if occupied(self, "writer") then return true end -- that one goes on until all is sent
   return alone(self, "writer", sendall, started)
 end
 
@@ -85,35 +86,56 @@ local function lacking(record)
   return HEADER + high * 256 + low - #record
 end
 
+-- What is left of the last record, of which an object that does not count may have given more than it was asked for.
+local function unfinished(record)
+  while #record >= HEADER and lacking(record) <= 0 do
+    record = record:sub(#record + lacking(record) + 1)
+  end
+  return record
+end
+
 local function take(self)
   if self.streams then return self.object:read() end
   local bytes, message, partial = self.object:receive(lacking(self.record))
   bytes = bytes or partial
-  if bytes and bytes ~= "" then
-    self.record = self.record .. bytes
-    if #self.record >= HEADER and lacking(self.record) == 0 then self.record = "" end
+  if bytes and type(bytes) ~= "string" then
+    return nil, ("the object's receive gave a %s: it has to give a string"):format(type(bytes))
   end
+  if bytes and bytes ~= "" then self.record = unfinished(self.record .. bytes) end
   return bytes, message
 end
 
 -- Feeds the engine something of what the peer sent. True; or nil, message.
 local function fill(self, started)
-  if occupied(self.reader) then return nil, "timeout" end
-  settime(self, started)
-  local bytes, message = alone(self, "reader", take)
+  if occupied(self, "reader") then return nil, "timeout" end
+  local bytes, message = self.held, nil
+  if not bytes then
+    settime(self, started)
+    bytes, message = alone(self, "reader", take)
+  end
   if not bytes or bytes == "" then return nil, message or "closed" end
-  return self.engine:feed(bytes)
+  self.held = #bytes > PIECE and bytes:sub(PIECE + 1) or nil
+  return self.engine:feed(bytes:sub(1, PIECE))
 end
 
 -- Carries bytes until the engine can go on that said `want` (nil: it has done its work). False: the time is over.
 local function progress(self, want, started)
   local ok, message = flush(self, started)
   if ok and want == "wantread" then ok, message = fill(self, started) end
-  if ok then return not (want == "wantwrite" and occupied(self.writer)) end
+  if ok then return not (want == "wantwrite" and occupied(self, "writer")) end
   if waits[message] or self.ended then return false end
   self.ended = true
+  if message ~= "closed" then self.failure = tostring(message) end
   self.engine:feedeof() -- the engine tells what an end at this point means
   return true
+end
+
+-- What the object said of its failure, instead of the end that the engine saw.
+local function explain(self, message, detail)
+  local kind = self.failure and detail and detail.kind
+  if kind ~= "truncated" and kind ~= "closed" then return message, detail end
+  self.last = { kind = "system", reason = self.failure }
+  return self.failure, self.last
 end
 
 -- Calls a method of the engine until it no longer wants anything, or the time is over; for methods that begin anew when
@@ -127,6 +149,7 @@ local function drive(name)
       local want = not result and waits[message] and message or nil
       local again = progress(self, want, started)
       if result == true and not again and not self.ended then return refusals[name], "wantwrite", writing end
+      if not result and not want then message, third = explain(self, message, third) end
       if not want or not again then return result, message, third, fourth end
     end
   end
@@ -149,6 +172,7 @@ local function receiveall(self, prefix)
     if not waits[message] or not progress(self, message, started) then
       local all = table.concat(pieces)
       if message == "closed" and #all > #prefix and detail and detail.kind == "closed" then return all, nil, nil end
+      message, detail = explain(self, message, detail)
       return nil, message, all, detail
     end
   end
@@ -163,6 +187,7 @@ function Tunnel:receive(pattern, prefix)
   while true do
     local data, message, partial, detail = engine:receive(pattern, prefix)
     if data or not waits[message] or not progress(self, message, started) then
+      if not data then message, detail = explain(self, message, detail) end
       return data, message, partial, detail
     end
     prefix = partial
@@ -202,6 +227,20 @@ end
 --- As conn:send and conn:write.
 Tunnel.send = sending "send"
 Tunnel.write = sending "write"
+
+--- As an engine's reset: the object stays, and whatever was on its way is forgotten.
+function Tunnel:reset()
+  local ok, message, detail = self.engine:reset()
+  if not ok then return ok, message, detail end
+  self.record, self.owed = "", 0
+  self.held, self.unsent, self.ended, self.failure, self.last, self.cut = nil, nil, nil, nil, nil, nil
+  return true
+end
+
+--- As conn:lasterror.
+function Tunnel:lasterror()
+  return self.last or self.engine:lasterror()
+end
 
 --- As conn:settimeout.
 function Tunnel:settimeout(seconds, mode)
@@ -267,7 +306,8 @@ end
 function M.wrap(engine, object)
   complete(engine)
   local streams = object.lasterror ~= nil and object.read ~= nil -- one of ours, whose read takes what is there
-  return setmetatable({ engine = engine, object = object, streams = streams, record = "", owed = 0 }, meta)
+  local at = setmetatable({}, { __mode = "v" })
+  return setmetatable({ engine = engine, object = object, streams = streams, at = at, record = "", owed = 0 }, meta)
 end
 
 return M
