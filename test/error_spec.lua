@@ -232,7 +232,7 @@ describe("errors", function()
         function() S.try(S.client { verifyname = "elsewhere.test" }, S.server()) end,
         function() S.try(S.client { cafile = S.cert "rootB" }, S.server()) end,
         function()
-          local sctx, cctx = assert(ssl.newcontext(S.server())), assert(ssl.newcontext(S.client { verifyname = "localhost" }))
+          local sctx, cctx = R.server(), R.client { verifyname = "localhost" }
           local session = R.visit(cctx, sctx)
           local c = S.wrapped(cctx, sctx)
           assert(c:setsession(session))
