@@ -2,6 +2,7 @@
  * connection.c: ssl.core, the life of a connection and its single steps: one OpenSSL call, never waiting, its outcome
  * taken at once. What Lua programs call send and receive is built on these steps in stream.c.
  */
+#include "borrowed.h"
 #include "live.h"
 #include "cookie.h"
 
@@ -321,7 +322,7 @@ static int create(lua_State *L)
 static void close_now(tls_connection *c)
 {
   SSL *ssl = c->ssl;
-  bool alert = c->state == TLS_STATE_CONNECTED && !c->broken;
+  bool alert = c->state == TLS_STATE_CONNECTED && !c->broken && !c->borrowed;
   c->state = TLS_STATE_CLOSED;
   c->ssl = NULL;
   c->closing = false;
@@ -484,6 +485,8 @@ TLS_EXPORT int luaopen_ssl_core(lua_State *L)
   lua_pop(L, 1);
   lua_newtable(L);
   tls_setfuncs(L, functions, 0);
+  tls_setfuncs(L, tls_borrowed_functions, 0);
+  tls_setfuncs(L, tls_secrets_functions, 0);
   lua_pushinteger(L, -1);
   lua_setfield(L, -2, "SOCKET_INVALID");
   return 1;

@@ -4,6 +4,7 @@
  *
  * Every function answers true, or false, message, detail. Wrong argument types raise, as does a closed context.
  */
+#include "borrowed.h"
 #include "live.h"
 
 #include <limits.h>
@@ -460,5 +461,6 @@ TLS_EXPORT int luaopen_ssl_context(lua_State *L)
   tls_setfuncs(L, tls_keypairs_functions, 0);
   tls_setfuncs(L, tls_reload_functions, 0);
   tls_setfuncs(L, tls_keylog_functions, 0);
+  tls_setfuncs(L, tls_policy_functions, 0);
   return 1;
 }

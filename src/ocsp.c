@@ -108,17 +108,23 @@ static size_t stapled(SSL *ssl, const unsigned char **der)
   return n > 0 && *der != NULL ? (size_t)n : 0;
 }
 
-/* The response that came; its verdict is MISSING when none did. */
-static void examine(SSL *ssl, tls_ocsp_facts *facts, bool judge)
+/* A response about the peer; the verdict is MISSING when there is none. */
+static void examine_bytes(SSL *ssl, tls_ocsp_facts *facts, const unsigned char *der, size_t n, bool judge)
 {
-  const unsigned char *der = NULL;
-  size_t n = stapled(ssl, &der);
   X509 *leaf = SSL_get0_peer_certificate(ssl);
   facts->verdict = TLS_OCSP_MISSING;
   if (n > 0 && leaf != NULL) {
     tls_ocsp_examine(facts, der, n, leaf, issuer_of(ssl, leaf), judge ? SSL_get_security_level(ssl) : -1);
   }
   tls_error_clear();
+}
+
+/* The response that came. */
+static void examine(SSL *ssl, tls_ocsp_facts *facts, bool judge)
+{
+  const unsigned char *der = NULL;
+  size_t n = stapled(ssl, &der);
+  examine_bytes(ssl, facts, der, n, judge);
 }
 
 /* RFC 7633: a certificate may say that it counts only together with a response. */
@@ -194,9 +200,9 @@ void tls_ocsp_error(const tls_connection *c, tls_error *e)
 
 /* conn:getocsp(): on a client what the server's OCSP response says about its certificate, nil when none came (also on a
    resumed connection), nil, "closed", detail when there is no connection: a table with response ("successful", or the
-   responder's error, or "unreadable"), status ("good", "revoked", "unknown"), reason, thisupdate, nextupdate, revocationtime
+   responder's error, or "unreadable"), status ("good", "revoked", "unknown"), reason, reasoncode (its number in RFC 5280), thisupdate, nextupdate, revocationtime
    (seconds since 1970), der; verified: it is about the certificate, in its time, and signed for its issuer, else message
-   says what is wrong with it. Answers after a failed handshake too. SSL_get_tlsext_status_ocsp_resp(3). */
+   says what is wrong with it; verdict is the same in one word. Answers after a failed handshake too. SSL_get_tlsext_status_ocsp_resp(3). */
 static int getocsp(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -215,6 +221,32 @@ static int getocsp(lua_State *L)
   examine(c->ssl, &facts, c->ocsp == TLS_OCSP_UNCHECKED);
   if (c->ocsp != TLS_OCSP_UNCHECKED) {
     facts.verdict = c->ocsp;
+  }
+  tls_ocsp_push(L, &facts, der, n);
+  return 1;
+}
+
+/* conn:ocspcheck(der): the table that getocsp gives, for a response about the peer's certificate that the program got in
+   another way. nil when the peer has shown no certificate; nil, "closed", detail when there is no connection.
+   OCSP_basic_verify(3). */
+static int ocspcheck(lua_State *L)
+{
+  size_t n;
+  tls_ocsp_facts facts;
+  const unsigned char *der = (const unsigned char *)luaL_checklstring(L, 2, &n);
+  SSL *ssl = tls_connected(L);
+  if (ssl == NULL) {
+    return tls_fail_closed(L);
+  }
+  tls_error_clear();
+  if (SSL_get0_peer_certificate(ssl) == NULL) {
+    lua_pushnil(L);
+    return 1;
+  }
+  /* Not even an empty string is a missing response here. */
+  examine_bytes(ssl, &facts, der, n, true);
+  if (n == 0) {
+    facts = (tls_ocsp_facts){TLS_OCSP_UNREADABLE, -1, -1, -1, TLS_OCSP_NEVER, TLS_OCSP_NEVER, TLS_OCSP_NEVER};
   }
   tls_ocsp_push(L, &facts, der, n);
   return 1;
@@ -339,5 +371,6 @@ const luaL_Reg tls_ocsp_context_methods[] = {
 
 const luaL_Reg tls_ocsp_methods[] = {
   {"getocsp", getocsp},
+  {"ocspcheck", ocspcheck},
   {NULL, NULL},
 };

@@ -230,15 +230,32 @@ static void set_text(lua_State *L, const char *key, const char *text)
 void tls_ocsp_push(lua_State *L, const tls_ocsp_facts *f, const unsigned char *der, size_t n)
 {
   static const char *const status[] = {"good", "revoked", "unknown"};
+  static const char *const verdict[] = {
+    [TLS_OCSP_UNCHECKED] = "unchecked",
+    [TLS_OCSP_GOOD] = "good",
+    [TLS_OCSP_REVOKED] = "revoked",
+    [TLS_OCSP_UNKNOWN] = "unknown",
+    [TLS_OCSP_MISSING] = "missing",
+    [TLS_OCSP_UNREADABLE] = "unreadable",
+    [TLS_OCSP_REFUSED] = "refused",
+    [TLS_OCSP_FOREIGN] = "foreign",
+    [TLS_OCSP_NO_ISSUER] = "noissuer",
+    [TLS_OCSP_UNSIGNED] = "unsigned",
+    [TLS_OCSP_EARLY] = "early",
+    [TLS_OCSP_STALE] = "stale",
+  };
   bool verified = f->verdict == TLS_OCSP_GOOD || f->verdict == TLS_OCSP_REVOKED || f->verdict == TLS_OCSP_UNKNOWN;
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 10);
   set_text(L, "response", f->response < 0 ? "unreadable" : OCSP_response_status_str(f->response));
   if (f->status >= 0) {
     set_text(L, "status", status[f->status]);
   }
   if (f->reason >= 0) {
     set_text(L, "reason", OCSP_crl_reason_str(f->reason));
+    lua_pushinteger(L, f->reason);
+    lua_setfield(L, -2, "reasoncode");
   }
+  set_text(L, "verdict", verdict[f->verdict]);
   set_time(L, "thisupdate", f->thisupdate);
   set_time(L, "nextupdate", f->nextupdate);
   set_time(L, "revocationtime", f->revocationtime);

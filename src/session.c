@@ -62,6 +62,28 @@ static int export_session(lua_State *L)
   return 1;
 }
 
+static void release_bio(void *p)
+{
+  BIO_free(p);
+}
+
+/* session:pem(): the same as text, which the openssl program reads too. PEM_write_bio_SSL_SESSION(3). */
+static int session_pem(lua_State *L)
+{
+  SSL_SESSION *p = self(L)->p;
+  tls_box *box = tls_newbox(L, release_bio);
+  char *text = NULL;
+  tls_error_clear();
+  box->p = BIO_new(BIO_s_secmem()); /* wipes what it held */
+  if (box->p == NULL || PEM_write_bio_SSL_SESSION(box->p, p) != 1) {
+    return tls_fail_nil(L, tls_fail_queue(L, "error exporting session", NULL));
+  }
+  size_t n = (size_t)BIO_get_mem_data(box->p, &text);
+  lua_pushlstring(L, text, n);
+  tls_emptybox(box);
+  return 1;
+}
+
 /* session:lifetime(): seconds from now until it is no longer accepted; 0 when that is past. SSL_SESSION_get_timeout(3). */
 static int lifetime(lua_State *L)
 {
@@ -73,7 +95,7 @@ static int lifetime(lua_State *L)
 
 static void open_type(lua_State *L)
 {
-  static const luaL_Reg methods[] = {{"export", export_session}, {"lifetime", lifetime}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"export", export_session}, {"lifetime", lifetime}, {"pem", session_pem}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
     {"__gc", close_session}, {"__close", close_session}, {"__tostring", tostring}, {NULL, NULL},
   };

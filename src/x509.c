@@ -327,6 +327,7 @@ static const luaL_Reg methods[] = {
   {"ocspcheck", tls_ocsp_checkcert},
   {"ocsprequest", tls_ocsp_request},
   {"ocspurl", tls_names_ocspurl},
+  {"oneline", tls_names_oneline},
   {"pem", meth_pem},
   {"pubkey", meth_pubkey},
   {"serial", meth_serial},

@@ -29,6 +29,7 @@ int tls_names_subject(lua_State *L);
 int tls_names_issuer(lua_State *L);
 int tls_names_extensions(lua_State *L);
 int tls_names_ocspurl(lua_State *L);
+int tls_names_oneline(lua_State *L);
 int tls_check_host(lua_State *L);
 int tls_check_ip(lua_State *L);
 int tls_check_email(lua_State *L);

@@ -284,3 +284,25 @@ int tls_names_ocspurl(lua_State *L)
   tls_error_clear();
   return 1;
 }
+
+/* ---- names in one line ------------------------------------------------------------------------*/
+
+/* cert:oneline([which]) -> the subject's name, or with "issuer" the issuer's, in OpenSSL's old form
+   of one line, "/C=DE/CN=name" with bytes that are not printable as \\xHH; for showing, not for
+   decisions. X509_NAME_oneline(3). */
+int tls_names_oneline(lua_State *L)
+{
+  static const char *const names[] = {"subject", "issuer", NULL};
+  X509 *cert = tls_selfcertificate(L)->cert;
+  luaL_optstring(L, 2, NULL); /* LuaJIT's luaL_checkoption takes the default for any other type */
+  bool issuer = luaL_checkoption(L, 2, "subject", names) == 1;
+  tls_box *box = tls_newbox(L, free_text);
+  tls_error_clear();
+  box->p = X509_NAME_oneline(issuer ? X509_get_issuer_name(cert) : X509_get_subject_name(cert), NULL, 0);
+  if (box->p == NULL) {
+    return tls_fail_nil(L, tls_fail_queue(L, "error reading name", NULL));
+  }
+  lua_pushstring(L, box->p);
+  tls_emptybox(box);
+  return 1;
+}

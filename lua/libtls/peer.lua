@@ -1,0 +1,91 @@
+--- What contexts of the libtls facade can tell about a connection and its peer: conn_* and peer_cert_*. All of it is
+-- there once the handshake is done.
+-- @module libtls.peer
+
+local args = require "libtls.args"
+local ssl = require "ssl"
+
+local M = {}
+
+local function certificate(self) return self.complete and self.conn:getpeercertificate() or nil end
+
+local readers = {
+  conn_version = function(self) return self.conn:info("protocol") end,
+  conn_cipher = function(self) return self.conn:info("cipher") end,
+  conn_servername = function(self)
+    if self.kind == "client" then return self.servername end
+    return self.conn:getsniname()
+  end,
+  conn_alpn_selected = function(self) return self.conn:getalpn() end,
+}
+
+local certreaders = {
+  peer_cert_hash = function(cert) return "SHA256:" .. cert:digest("sha256"):lower() end,
+  peer_cert_issuer = function(cert) return (cert:oneline("issuer")) end,
+  peer_cert_subject = function(cert) return (cert:oneline("subject")) end,
+}
+
+-- Nothing at all, rather than nil.
+local function values(value)
+  if value ~= nil then return value end
+end
+
+local function addreaders(method)
+  for name, read in pairs(readers) do
+    method(name, function(self)
+      if self.complete then return values((read(self))) end
+    end)
+  end
+  for name, read in pairs(certreaders) do
+    method(name, function(self)
+      local cert = certificate(self)
+      if cert then return values(read(cert)) end
+    end)
+  end
+end
+
+local function addnumbers(method)
+  method("conn_cipher_strength", function(self) return self.complete and math.floor(self.conn:info("bits")) or 0 end)
+  for name, read in pairs { peer_cert_notbefore = "notbeforetime", peer_cert_notafter = "notaftertime" } do
+    method(name, function(self)
+      local cert = certificate(self)
+      return cert and cert[read](cert) or -1
+    end)
+  end
+end
+
+local function addbooleans(method)
+  method("conn_session_resumed", function(self) return self.complete and self.conn:sessionreused() or false end)
+  method("peer_cert_provided", function(self) return certificate(self) ~= nil end)
+  method("peer_cert_contains_name", function(self, name)
+    name = args.string("peer_cert_contains_name", 2, name)
+    local cert = certificate(self)
+    return cert ~= nil and ssl.checkhostname(cert, name)
+  end)
+end
+
+local function addchain(method)
+  method("peer_cert_chain_pem", function(self)
+    if not certificate(self) then return nil, "the peer has not provided a certificate" end
+    local chain = {}
+    for i, cert in ipairs(self.conn:getpeerchain()) do chain[i] = cert:pem() end
+    return table.concat(chain)
+  end)
+  method("peer_ocsp_url", function(self)
+    local cert = certificate(self)
+    local url = cert and cert:ocspurl()
+    if url then return url end
+    return nil, cert and "the peer's certificate names no OCSP responder" or "the peer has not provided a certificate"
+  end)
+end
+
+--- Adds the methods.
+-- @tparam function method(name, f) adds one; f is called with the state and the arguments
+function M.addto(method)
+  addreaders(method)
+  addnumbers(method)
+  addbooleans(method)
+  addchain(method)
+end
+
+return M
