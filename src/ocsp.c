@@ -233,8 +233,8 @@ static int ocspcheck(lua_State *L)
 {
   size_t n;
   tls_ocsp_facts facts;
-  const unsigned char *der = (const unsigned char *)luaL_checklstring(L, 2, &n);
   SSL *ssl = tls_connected(L);
+  const unsigned char *der = (const unsigned char *)luaL_checklstring(L, 2, &n);
   if (ssl == NULL) {
     return tls_fail_closed(L);
   }

@@ -63,7 +63,8 @@ describe("libtls.config", function()
 
   it("raises for arguments of another type, and counts itself as the first", function()
     for _, name in ipairs { "set_alpn", "set_ca", "set_ca_file", "set_ca_path", "set_cert", "set_cert_file",
-      "set_ciphers", "set_crl", "set_crl_file", "set_key", "set_key_file", "set_ocsp_staple", "set_ocsp_staple_file", "set_dheparams",
+      "set_ciphers", "set_crl", "set_crl_file", "set_key", "set_key_file", "set_ocsp_staple", "set_ocsp_staple_file",
+      "set_dheparams",
       "set_ecdhecurve", "set_ecdhecurves", "set_session_id", "set_keypair", "set_keypair_file", "add_keypair",
       "add_keypair_file" } do
       for _, bad in ipairs { {}, true, print } do
