@@ -404,15 +404,7 @@ static int lasterror(lua_State *L)
 /* setmethod(name, f): gives every connection a method. Returns nothing. */
 static int setmethod(lua_State *L)
 {
-  luaL_checkstring(L, 1);
-  luaL_checkany(L, 2);
-  lua_settop(L, 2);
-  tls_rawgetp(L, LUA_REGISTRYINDEX, &tls_connection_type);
-  lua_getfield(L, -1, "__index");
-  lua_insert(L, 1);
-  lua_pop(L, 1);
-  lua_rawset(L, 1);
-  return 0;
+  return tls_setmethod(L, &tls_connection_type);
 }
 
 /* now(): seconds of a clock that is never set. clock_gettime(2). */

@@ -17,6 +17,19 @@ void tls_addmethods(lua_State *L, const luaL_Reg *methods)
   lua_pop(L, 1);
 }
 
+int tls_setmethod(lua_State *L, const tls_type *type)
+{
+  luaL_checkstring(L, 1);
+  luaL_checkany(L, 2);
+  lua_settop(L, 2);
+  tls_rawgetp(L, LUA_REGISTRYINDEX, type);
+  lua_getfield(L, -1, "__index");
+  lua_insert(L, 1);
+  lua_pop(L, 1);
+  lua_rawset(L, 1);
+  return 0;
+}
+
 bool tls_newtype(lua_State *L, const tls_type *type, const luaL_Reg *methods, const luaL_Reg *meta)
 {
   tls_rawgetp(L, LUA_REGISTRYINDEX, type);

@@ -64,15 +64,7 @@ static int takeover(lua_State *L)
 /* setmethod(name, f): gives every context a method. Returns nothing. */
 static int setmethod(lua_State *L)
 {
-  luaL_checkstring(L, 1);
-  luaL_checkany(L, 2);
-  lua_settop(L, 2);
-  tls_rawgetp(L, LUA_REGISTRYINDEX, &tls_context_type);
-  lua_getfield(L, -1, "__index");
-  lua_insert(L, 1);
-  lua_pop(L, 1);
-  lua_rawset(L, 1);
-  return 0;
+  return tls_setmethod(L, &tls_context_type);
 }
 
 const luaL_Reg tls_reload_functions[] = {

@@ -59,6 +59,8 @@ enum tls_slot {
 bool tls_newtype(lua_State *L, const tls_type *type, const luaL_Reg *methods, const luaL_Reg *meta);
 /* Adds methods to the metatable on top of the stack. */
 void tls_addmethods(lua_State *L, const luaL_Reg *methods);
+/* setmethod(name, f), arguments 1 and 2: gives every object of a type a method. Returns nothing. */
+int tls_setmethod(lua_State *L, const tls_type *type);
 /* Pushes a new zeroed userdata of a type. Raises when memory runs out. */
 void *tls_newobject(lua_State *L, const tls_type *type, size_t size);
 void *tls_toobject(lua_State *L, int arg, const tls_type *type);    /* NULL when it is something else */
