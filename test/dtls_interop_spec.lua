@@ -2,6 +2,7 @@
 
 local socket = require "socket"
 local S = require "support"
+local process = require "process"
 local ssl = S.ssl
 
 local function available(command) return os.execute("command -v " .. command .. " >/dev/null 2>&1") end
@@ -19,26 +20,6 @@ local function freeport()
   local sock, port = udp()
   sock:close()
   return port
-end
-
--- Starts a program; what it prints goes to a file. `write` talks to it, `finish` ends its input, waits, and returns the
--- text.
-local function start(command)
-  local out = os.tmpname()
-  local p = assert(io.popen("timeout 30 " .. command .. " >" .. out .. " 2>&1", "w"))
-  return {
-    write = function(text)
-      p:write(text)
-      p:flush()
-    end,
-    text = function() return S.read(out) end,
-    finish = function()
-      p:close()
-      local text = S.read(out)
-      os.remove(out)
-      return text
-    end,
-  }
 end
 
 -- Serves one client on a UDP socket: cookie, handshake, then answers its first line in capitals. Returns that line.
@@ -94,11 +75,11 @@ end
 describe("DTLS", function()
   it("serves openssl s_client", function()
     local sock, port = udp()
-    local peer = start(("openssl s_client -dtls1_2 -connect 127.0.0.1:%d -CAfile %s -verify_return_error"):format(port,
-      S.cert "rootA"))
-    peer.write("hello openssl\n")
+    local peer = process.dialogue("openssl s_client -dtls1_2 -connect 127.0.0.1:%d -CAfile %s -verify_return_error",
+      port, S.cert "rootA")
+    peer:write("hello openssl\n")
     assert.equal("hello openssl", serve(sock))
-    local text = peer.finish()
+    local text = peer:finish()
     assert.truthy(text:find("Verify return code: 0", 1, true), text)
     assert.truthy(text:find("HELLO OPENSSL", 1, true), text)
     sock:close()
@@ -107,11 +88,11 @@ describe("DTLS", function()
   it("serves gnutls-cli", function()
     if not available("gnutls-cli") then pending("gnutls-cli is not installed") end
     local sock, port = udp()
-    local peer = start(("gnutls-cli --udp --port %d --x509cafile %s --no-ca-verification 127.0.0.1"):format(port,
-      S.cert "rootA"))
-    peer.write("hello gnutls\n")
+    local peer = process.dialogue("gnutls-cli --udp --port %d --x509cafile %s --no-ca-verification 127.0.0.1",
+      port, S.cert "rootA")
+    peer:write("hello gnutls\n")
     assert.equal("hello gnutls", serve(sock))
-    local text = peer.finish()
+    local text = peer:finish()
     assert.truthy(text:find("DTLS1.2", 1, true), text)
     assert.truthy(text:find("HELLO GNUTLS", 1, true), text)
     sock:close()
@@ -119,28 +100,26 @@ describe("DTLS", function()
 
   it("is served by openssl s_server", function()
     local port = freeport()
-    local peer = start(("openssl s_server -dtls1_2 -listen -accept 127.0.0.1:%d -cert %s -key %s"):format(port,
-      S.cert "serverA", S.cert "serverAkey"))
-    S.poll(function() return peer.text():find("ACCEPT", 1, true) end, "s_server")
+    local peer = process.dialogue("openssl s_server -dtls1_2 -listen -accept 127.0.0.1:%d -cert %s -key %s",
+      port, S.cert "serverA", S.cert "serverAkey")
+    peer:sees("ACCEPT")
     talk(port, function(conn)
-      S.poll(function() return peer.text():find("over the datagrams", 1, true) end, "our line")
-      peer.write("back to you\n")
+      peer:sees("over the datagrams")
+      peer:write("back to you\n")
       assert.equal("back to you", (conn:receive()))
     end)
-    peer.write("Q\n")
-    peer.finish()
+    peer:write("Q\n")
+    peer:finish()
   end)
 
   it("is served by gnutls-serv", function()
     if not available("gnutls-serv") then pending("gnutls-serv is not installed") end
     local port = freeport()
-    local pidfile = os.tmpname()
-    local command = "sh -c 'echo $$ >%s; exec gnutls-serv --udp --echo --port %d --x509certfile %s --x509keyfile %s'"
-    local peer = start(command:format(pidfile, port, S.cert "serverA", S.cert "serverAkey"))
+    local command = "gnutls-serv --udp --echo --port %d --x509certfile %s --x509keyfile %s"
+    local peer = process.dialogue(command, port, S.cert "serverA", S.cert "serverAkey")
     S.poll(function() return S.read("/proc/net/udp"):find((":%04X "):format(port), 1, true) end, "gnutls-serv")
     talk(port, function(conn) assert.equal("over the datagrams", (conn:receive())) end)
-    os.execute("kill " .. S.read(pidfile))
-    peer.finish()
-    os.remove(pidfile)
+    peer:signal("TERM")
+    peer:finish()
   end)
 end)

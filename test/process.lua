@@ -1,5 +1,6 @@
 -- Programs that run beside a spec: started with a time limit, watched by their output, killed by their own process id.
 
+local socket = require "socket"
 local support = require "support"
 
 local M = {}
@@ -71,6 +72,51 @@ function M.lua(path, ...)
   local command = { support.interpreter() }
   for i, word in ipairs(path) do command[i + 1] = word end
   return M.start(command, ...)
+end
+
+local dialogue = {}
+dialogue.__index = dialogue
+
+--- Types into the program's input.
+function dialogue:write(text)
+  self.pipe:write(text)
+  self.pipe:flush()
+end
+
+--- What it has printed so far.
+function dialogue:text() return support.read(self.out) end
+
+--- Waits for a pattern in what it prints.
+function dialogue:sees(pattern)
+  support.poll(function()
+    if self:text():find(pattern) then return true end
+    socket.sleep(0.01)
+  end, pattern)
+end
+
+--- Sends it a signal.
+function dialogue:signal(name) os.execute("kill -" .. name .. " " .. self.pid .. " 2>/dev/null") end
+
+--- Ends its input and waits for its end; all that it printed.
+function dialogue:finish()
+  self.pipe:close()
+  local text = self:text()
+  os.remove(self.out)
+  return text
+end
+
+--- Starts a command, which is written to while it runs; its output and errors go to a file. `command` is a line for the
+--- shell, with string.format's `...` in it.
+function M.dialogue(command, ...)
+  local self = setmetatable({ out = os.tmpname() }, dialogue)
+  local script = ("timeout -k 1 %d sh -c 'echo $$ >%s; exec \"$@\"' - %s >>%s 2>&1")
+    :format(M.SECONDS, self.out, command:format(...), self.out)
+  self.pipe = assert(io.popen(script, "w"))
+  support.poll(function()
+    self.pid = self:text():match("^(%d+)\n")
+    return self.pid
+  end, command)
+  return self
 end
 
 return M

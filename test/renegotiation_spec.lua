@@ -3,37 +3,14 @@
 
 local S = require "support"
 local socket = require "socket"
+local process = require "process"
 local ssl = S.ssl
-
--- An openssl program that takes commands; `until_` waits for a pattern in what it prints.
-local function program(command)
-  local out = os.tmpname()
-  local p = assert(io.popen(("exec timeout 40 openssl %s >%s 2>&1"):format(command, out), "w"))
-  return {
-    write = function(_, text)
-      p:write(text)
-      p:flush()
-    end,
-    sees = function(_, pattern)
-      S.poll(function()
-        if S.read(out):find(pattern) then return true end
-        socket.sleep(0.01)
-      end, pattern)
-    end,
-    finish = function()
-      p:close()
-      local text = S.read(out)
-      os.remove(out)
-      return text
-    end,
-  }
-end
 
 -- s_client connected to a server of these settings.
 local function serve(extra)
   local listener = assert(socket.bind("127.0.0.1", 0))
   listener:settimeout(20)
-  local peer = program(("s_client -tls1_2 -connect 127.0.0.1:%d"):format(select(2, listener:getsockname())))
+  local peer = process.dialogue("openssl s_client -tls1_2 -connect 127.0.0.1:%d", (select(2, listener:getsockname())))
   local conn = assert(ssl.wrap(assert(listener:accept()), S.server(extra)))
   listener:close()
   conn:settimeout(20)
@@ -62,7 +39,7 @@ describe("a server", function()
     assert.is_nil(data)
     assert.is_string(message)
     conn:close()
-    assert.matches("no renegotiation", peer.finish())
+    assert.matches("no renegotiation", peer:finish())
   end)
 
   it("refuses it when that is allowed and forbidden", function()
@@ -70,7 +47,7 @@ describe("a server", function()
     peer:write("R\n")
     assert.is_nil((outcome(conn)))
     conn:close()
-    assert.matches("no renegotiation", peer.finish())
+    assert.matches("no renegotiation", peer:finish())
   end)
 
   it("refuses it in spite of OpenSSL's configuration file", function()
@@ -108,7 +85,7 @@ describe("a server", function()
     peer:write("two\n")
     assert.equal("two", (outcome(conn)))
     conn:close()
-    local text = peer.finish()
+    local text = peer:finish()
     assert.matches("RENEGOTIATING", text)
     assert.is_nil(text:find("no renegotiation", 1, true))
   end)
@@ -119,8 +96,8 @@ local function connect(extra)
   local probe = assert(socket.bind("127.0.0.1", 0))
   local port = select(2, probe:getsockname())
   probe:close()
-  local peer = program(("s_server -tls1_2 -accept 127.0.0.1:%d -naccept 1 -cert %s -key %s"):format(port,
-    S.cert "serverA", S.cert "serverAkey"))
+  local peer = process.dialogue("openssl s_server -tls1_2 -accept 127.0.0.1:%d -naccept 1 -cert %s -key %s",
+    port, S.cert "serverA", S.cert "serverAkey")
   peer:sees("ACCEPT")
   local tcp = assert(socket.connect("127.0.0.1", port))
   local conn = assert(ssl.wrap(tcp, S.client(extra)))
@@ -149,7 +126,7 @@ describe("a client", function()
     peer:write("three\n")
     assert.equal("three", (outcome(conn)))
     conn:close()
-    peer.finish()
+    peer:finish()
   end)
 
   it("stays as it is with no_renegotiation", function()
@@ -160,6 +137,6 @@ describe("a client", function()
     assert.is_string(message)
     assert.equal(first, conn:getfinished() or first)
     conn:close()
-    peer.finish()
+    peer:finish()
   end)
 end)
