@@ -28,15 +28,6 @@ local function doubted(response, message, ...)
   return answer
 end
 
-local texts = {
-  unreadable = "the OCSP response cannot be read",
-  refused = "the OCSP responder gave an error instead of an answer",
-  foreign = "the OCSP response is about another certificate",
-  unsigned = "the OCSP response is not signed by the certificate's issuer or a responder that it delegated",
-  early = "the OCSP response is not valid yet",
-  stale = "the OCSP response is out of date",
-}
-
 describe("cert:ocspcheck", function()
   it("believes openssl's responder, signing with the CA's key", function()
     local answer = believed(kit.respond { cert = "serverA" }, "good")
@@ -74,7 +65,7 @@ describe("cert:ocspcheck", function()
     believed(response, "good", "chainA-leaf", "interA")
     -- The root above does not speak for it.
     response = kit.craft { cert = "chainA-leaf", issuer = "interA", signer = "rootA", certs = { "rootA" } }
-    doubted(response, texts.unsigned, "chainA-leaf", "interA")
+    doubted(response, kit.texts.unsigned, "chainA-leaf", "interA")
   end)
 
   it("reads what is made by hand as what openssl makes", function()
@@ -90,34 +81,34 @@ describe("cert:ocspcheck", function()
 
   it("believes nobody else", function()
     for _, signer in ipairs { "rootB", "serverA", "clientA", "serverB" } do
-      doubted(kit.craft { cert = "serverA", signer = signer, certs = { signer } }, texts.unsigned)
+      doubted(kit.craft { cert = "serverA", signer = signer, certs = { signer } }, kit.texts.unsigned)
     end
-    doubted(kit.craft { cert = "serverA", signer = "ocspA" }, texts.unsigned) -- whose certificate is missing
+    doubted(kit.craft { cert = "serverA", signer = "ocspA" }, kit.texts.unsigned) -- whose certificate is missing
     believed(kit.craft { cert = "serverA", signer = "ocspA", certs = { "ocspA" } }, "good")
     -- rootA's delegate does not speak for certificates of interA's.
     local response = kit.craft { cert = "chainA-leaf", issuer = "interA", signer = "ocspA", certs = { "ocspA" } }
-    doubted(response, texts.unsigned, "chainA-leaf", "interA")
+    doubted(response, kit.texts.unsigned, "chainA-leaf", "interA")
   end)
 
   it("believes no wrong signature, whatever it says", function()
     for _, status in ipairs { "good", "revoked", "unknown" } do
-      local answer = doubted(kit.craft { cert = "serverA", status = status, spoil = true }, texts.unsigned)
+      local answer = doubted(kit.craft { cert = "serverA", status = status, spoil = true }, kit.texts.unsigned)
       assert.equal(status, answer.status)
     end
   end)
 
   it("looks at the time, with five minutes' grace", function()
-    doubted(kit.craft { cert = "serverA", thisupdate = -86400, nextupdate = -360 }, texts.stale)
+    doubted(kit.craft { cert = "serverA", thisupdate = -86400, nextupdate = -360 }, kit.texts.stale)
     believed(kit.craft { cert = "serverA", thisupdate = -86400, nextupdate = -200 }, "good")
-    doubted(kit.craft { cert = "serverA", thisupdate = 400 }, texts.early)
+    doubted(kit.craft { cert = "serverA", thisupdate = 400 }, kit.texts.early)
     believed(kit.craft { cert = "serverA", thisupdate = 200 }, "good")
-    doubted(kit.craft { cert = "serverA", status = "unknown", nextupdate = -360 }, texts.stale)
+    doubted(kit.craft { cert = "serverA", status = "unknown", nextupdate = -360 }, kit.texts.stale)
   end)
 
   it("gives a response without a next update a week", function()
     local answer = believed(kit.craft { cert = "serverA", nextupdate = false, thisupdate = -6 * 86400 }, "good")
     assert.is_nil(answer.nextupdate)
-    doubted(kit.craft { cert = "serverA", nextupdate = false, thisupdate = -8 * 86400 }, texts.stale)
+    doubted(kit.craft { cert = "serverA", nextupdate = false, thisupdate = -8 * 86400 }, kit.texts.stale)
   end)
 
   it("takes a revocation for what it is after its time too", function()
@@ -125,14 +116,14 @@ describe("cert:ocspcheck", function()
   end)
 
   it("does not take an answer about another certificate", function()
-    local answer = doubted(kit.craft { cert = "clientA" }, texts.foreign)
+    local answer = doubted(kit.craft { cert = "clientA" }, kit.texts.foreign)
     assert.equal("successful", answer.response)
     assert.is_nil(answer.status)
-    doubted(kit.respond { cert = "ec384" }, texts.foreign)
+    doubted(kit.respond { cert = "ec384" }, kit.texts.foreign)
     -- The same serial number under another CA.
     local id = kit.certid(kit.certificate "serverB":ocsprequest(kit.certificate "rootB"))
-    doubted(kit.craft { cert = "serverA", id = id }, texts.foreign)
-    doubted(kit.craft { cert = "serverA" }, texts.foreign, "serverA", "rootB")
+    doubted(kit.craft { cert = "serverA", id = id }, kit.texts.foreign)
+    doubted(kit.craft { cert = "serverA" }, kit.texts.foreign, "serverA", "rootB")
   end)
 
   it("finds it among several, a revocation first", function()
@@ -141,13 +132,13 @@ describe("cert:ocspcheck", function()
     believed(kit.craft { several = { other, good } }, "good")
     believed(kit.craft { several = { good, other, revoked } }, "revoked")
     believed(kit.craft { several = { revoked, good } }, "revoked")
-    doubted(kit.craft { several = { other, { cert = "ec384" } } }, texts.foreign)
+    doubted(kit.craft { several = { other, { cert = "ec384" } } }, kit.texts.foreign)
   end)
 
   it("names what a responder answers instead", function()
     local names = { "malformedrequest", "internalerror", "trylater", [5] = "sigrequired", [6] = "unauthorized" }
     for code, name in pairs(names) do
-      local answer = doubted(kit.envelope(code), texts.refused)
+      local answer = doubted(kit.envelope(code), kit.texts.refused)
       assert.equal(name, answer.response)
       assert.is_nil(answer.status)
     end
@@ -158,7 +149,7 @@ describe("cert:ocspcheck", function()
     local junk = { "", "x", ("\0"):rep(1000), ("0"):rep(100000), good .. "x", good:sub(1, -2), good:sub(2),
       kit.envelope(0), kit.envelope(0, "junk"), kit.envelope(0, der.seq()), S.pem("serverA"), serverA:der() }
     for _, response in ipairs(junk) do
-      assert.equal("unreadable", doubted(response, texts.unreadable).response)
+      assert.equal("unreadable", doubted(response, kit.texts.unreadable).response)
     end
   end)
 

@@ -7,28 +7,13 @@ local der = require "der"
 
 local ssl = S.ssl
 
-local function words(name)
-  return ({
-    missing = "the server sent no OCSP response",
-    revoked = "the certificate is revoked, says its CA's OCSP response",
-    unknown = "the OCSP responder does not know the certificate",
-    unreadable = "the OCSP response cannot be read",
-    refused = "the OCSP responder gave an error instead of an answer",
-    foreign = "the OCSP response is about another certificate",
-    noissuer = "the OCSP response cannot be checked without the certificate's issuer",
-    unsigned = "the OCSP response is not signed by the certificate's issuer or a responder that it delegated",
-    early = "the OCSP response is not valid yet",
-    stale = "the OCSP response is out of date",
-  })[name]
-end
-
 -- X509_V_ERR_: OpenSSL's x509_vfy.h.
 local CERT_REVOKED, VERIFY_NEEDED, VERIFY_FAILED, CERT_UNKNOWN = 23, 73, 74, 75
 local codes = { missing = VERIFY_NEEDED, revoked = CERT_REVOKED, unknown = CERT_UNKNOWN }
 
 local function refused(name, ok, message, detail)
   assert.is_false(ok)
-  assert.equal(words(name), message)
+  assert.equal(kit.texts[name], message)
   assert.equal("verify", detail.kind)
   assert.equal(codes[name] or VERIFY_FAILED, detail.code)
   assert.equal(0, detail.depth)
@@ -97,7 +82,7 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
       assert.matches("staple", cr[3].hint)
       assert.is_nil(c:getocsp())
       assert.same({ false, "OCSP verification needed" }, { c:getpeerverification() })
-      assert.same({ false, words "missing" }, { S.unpack(S.pack(c:dohandshake()), 1, 2) })
+      assert.same({ false, kit.texts.missing }, { S.unpack(S.pack(c:dohandshake()), 1, 2) })
       assert.equal(VERIFY_NEEDED, c:lasterror().code)
       c:close()
       assert.is_false(sr[1])
@@ -153,7 +138,7 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
           assert.is_true(ok, message)
           local answer = conn:getocsp()
           assert.equal(name == "unknown", answer.verified)
-          if name ~= "unknown" then assert.equal(words(name), answer.message) end
+          if name ~= "unknown" then assert.equal(kit.texts[name], answer.message) end
           assert.is_true(conn:getpeerverification())
         end
         conn:close()
@@ -171,7 +156,7 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
         conn, ok, message = kit.connect(port, client "request")
         assert.is_true(ok, message)
         local answer = conn:getocsp()
-        assert.same({ "unreadable", false, words "unreadable", junk },
+        assert.same({ "unreadable", false, kit.texts.unreadable, junk },
           { answer.response, answer.verified, answer.message, answer.der })
         conn:close()
         kit.stop(server, file)
@@ -207,7 +192,7 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
       assert.is_false(ok)
       assert.is_true(#list[1] > 1)
       -- Without a trusted root the issuer is unknown: nothing of the response can be believed.
-      assert.equal(words "noissuer", c:getocsp().message)
+      assert.equal(kit.texts.noissuer, c:getocsp().message)
       c:close()
       c, cr = try(client("request", { verifyext = "lsec_continue" }), revokedserver())
       assert.is_true(cr[1], cr[2])
@@ -241,7 +226,7 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
         local c, cr = try({ mode = "client", protocol = version, psk = key, ciphers = ciphers, ocsp = mode },
           { mode = "server", protocol = version, psk = find, ciphers = ciphers })
         assert.equal(wanted, cr[1], cr[2])
-        if not wanted then assert.equal(words "missing", cr[2]) end
+        if not wanted then assert.equal(kit.texts.missing, cr[2]) end
         c:close()
       end
     end)

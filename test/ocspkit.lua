@@ -9,6 +9,20 @@ local S = require "support"
 
 local M = {}
 
+--- What src/ocsp.c and src/ocsp_check.c say of a response, by what is wrong with it.
+M.texts = {
+  missing = "the server sent no OCSP response",
+  revoked = "the certificate is revoked, says its CA's OCSP response",
+  unknown = "the OCSP responder does not know the certificate",
+  unreadable = "the OCSP response cannot be read",
+  refused = "the OCSP responder gave an error instead of an answer",
+  foreign = "the OCSP response is about another certificate",
+  noissuer = "the OCSP response cannot be checked without the certificate's issuer",
+  unsigned = "the OCSP response is not signed by the certificate's issuer or a responder that it delegated",
+  early = "the OCSP response is not valid yet",
+  stale = "the OCSP response is out of date",
+}
+
 local function shell(command)
   local ok, _, code = os.execute(command)
   assert(ok == true or ok == 0, command .. " failed: " .. tostring(code))
