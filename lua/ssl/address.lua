@@ -58,7 +58,9 @@ function M.resolve(base, reference)
   return join(r)
 end
 
---- The scheme of a URL in lower case, nil if it has none.
+--- The scheme of a URL.
+-- @tparam string uri
+-- @treturn string|nil in lower case; nil if it has none
 function M.scheme(uri) return split(uri).scheme end
 
 local function unescape(text)
@@ -112,7 +114,11 @@ function M.parse(uri, port, explicit)
   return a
 end
 
---- host:port as HTTP writes it; the port is left out when it is `default`.
+--- host:port as HTTP writes it, RFC 9110 section 7.2.
+-- @tparam string host an IPv6 address without brackets gets them
+-- @tparam number port
+-- @tparam[opt] number default the port that is left out
+-- @treturn string
 function M.hostport(host, port, default)
   if host:find(":", 1, true) then host = "[" .. host .. "]" end
   if port == default then return host end

@@ -25,7 +25,10 @@ end
 local link = {}
 link.__index = link
 
---- Binds a connection to a deadline (see ssl.dial). Its block timeout stays as it is.
+--- Binds a connection to a deadline. Its block timeout stays as it is.
+-- @param conn a TLS connection, for one exchange
+-- @tparam number deadline see ssl.dial
+-- @treturn table with the methods request, answer and body
 function M.link(conn, deadline)
   conn:setoption("maxreceive", M.MAXLINE)
   return setmetatable({ conn = conn, deadline = deadline, room = M.MAXHEAD, lines = 0 }, link)
