@@ -2,7 +2,7 @@
 -- program peer, which this process starts, so that os.clock() is the library's CPU time and nothing else.
 --
 --   lua bench/bench.lua ours|luasec|cqueues WORKLOAD SIZE N [RECORD]         prints R key=value ...
---   lua bench/bench.lua floor|loaded recv|line SIZE N                       the same for Lua alone, or with our modules
+--   lua bench/bench.lua floor|loaded recv|line|engines SIZE N    the same for Lua alone, or with our modules
 --   lua bench/bench.lua LIBRARY which                                        prints where the library came from
 --   lua bench/bench.lua LIBRARY check                                        compares bodies with the peer's sums
 --
@@ -275,15 +275,16 @@ end
 
 --- What Lua costs for one line or block, without a library.
 local function floor()
-  local len, pattern = size, size
+  local len, pattern, strings = size, size, count
   if workload == "line" then len, pattern = size - 1, "*l" end
   local f = require("floor")(len)
   local receive = f.receive
   local t = clock()
-  f:refill(count)
+  if workload == "engines" then strings = 2 * count end -- one out of drain, one out of receive
+  f:refill(strings)
   local refill = clock() - t
   start()
-  for _ = 1, count do
+  for _ = 1, strings do
     if #receive(f, pattern) ~= len then error("a string of the wrong length") end
   end
   stop()

@@ -91,7 +91,7 @@ end
 local function subjects(row)
   local list = { "raw" }
   if row.readahead then list[#list + 1] = "rawra" end
-  if row.wl == "recv" or row.wl == "line" then list[#list + 1] = "loaded" end
+  if row.wl == "recv" or row.wl == "line" or row.wl == "engines" then list[#list + 1] = "loaded" end
   if row.floor then list[#list + 1] = "floor" end
   for _, lib in ipairs(libs) do list[#list + 1] = lib end
   return list
