@@ -139,7 +139,7 @@ static int pendingout(lua_State *L)
 }
 
 /* conn:reset(): makes an engine new: no handshake, no session, nothing fed or to be drained; the context, the server name and the
-   timeouts stay. Returns true; nil, message, detail when it is closed or busy. SSL_new(3). */
+   timeouts stay. Returns true; nil, message, detail when it is closed or busy, or verifies by TLSA records. SSL_new(3). */
 static int reset(lua_State *L)
 {
   tls_error e;
@@ -152,6 +152,9 @@ static int reset(lua_State *L)
   }
   if (c->call != NULL) {
     return refuse(L, TLS_KIND_CONFIG, "the connection is busy: one of its own callbacks called it");
+  }
+  if (c->dane) { /* a new SSL would verify without the name and the records that were set */
+    return refuse(L, TLS_KIND_CONFIG, "TLSA records are for one handshake; make another engine and set them there");
   }
   bool packets = c->memory->in.packets;
   tls_queue_free(&c->memory->in);

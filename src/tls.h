@@ -261,6 +261,7 @@ typedef struct tls_connection {
   bool unknown;         /* it was not, which ended the handshake */
   bool readahead;       /* to be switched on by the first read */
   unsigned char ocsp;   /* what the peer's OCSP response was worth: enum tls_ocsp_verdict */
+  bool dane;            /* TLSA records were asked for by conn:setdane */
   bool offered;         /* the client of a server had a session to resume */
   bool notifying;       /* close_notify waits for the socket */
   bool updating;        /* a key update of ours does */

@@ -350,7 +350,9 @@ static int setdane(lua_State *L)
   /* A leading dot would mean any subdomain to OpenSSL, an empty name no check at all. */
   bool ok = n > 0 && n <= TLSEXT_MAXLEN_host_name && *host != '.' && strlen(host) == n;
   tls_error_clear();
-  lua_pushboolean(L, ok && c->state == TLS_STATE_NEW && c->call == NULL && SSL_dane_enable(c->ssl, host) > 0);
+  ok = ok && c->state == TLS_STATE_NEW && c->call == NULL && SSL_dane_enable(c->ssl, host) > 0;
+  c->dane = c->dane || ok;
+  lua_pushboolean(L, ok);
   tls_error_clear();
   return 1;
 }

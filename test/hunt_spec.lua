@@ -51,6 +51,17 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
       assert.equal("serverB", N.seen(c))
     end)
 
+    it("does not forget the TLSA records that it verifies by", function()
+      local c = assert(ssl.engine(S.client { protocol = version, dane = true }))
+      assert.is_true(c:setdane("nobody.test"))
+      local ok, message, detail = c:reset()
+      assert.is_nil(ok)
+      assert.matches("make another engine", message)
+      assert.equal("config", detail.kind)
+      local s = assert(ssl.engine(S.server { protocol = version }))
+      assert.is_false((E.fail(c, s)))
+    end)
+
     it("takes as much as its own context allows", function()
       local bounded = N.newcontext("serverB", { maxreceive = 10 })
       local s = assert(ssl.engine(S.server { sni = { ["b.test"] = bounded } }))
