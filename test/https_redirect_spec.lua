@@ -259,6 +259,11 @@ describe("ssl.address", function()
       assert.is_nil(a, uri)
       assert.matches("^invalid host", message)
     end
+    for _, uri in ipairs { "https://me:p@zebra@h/", "https://me:p@zebra@h:1/" } do
+      local _, message = address.parse(uri, 443)
+      assert.matches("%%40", message)
+      assert.is_nil(message:find("zebra", 1, true))
+    end
     for _, port in ipairs { "x", "0", "65536", "-1", "1.5", "99999999999999999999", "0x50", "4e2", "+443" } do
       local a, message = address.parse("https://a:" .. port .. "/", 443)
       assert.is_nil(a)

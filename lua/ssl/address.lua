@@ -104,6 +104,9 @@ function M.parse(uri, port, explicit)
   a.scheme, a.path, a.query = parts.scheme, parts.path, parts.query
   for _, name in ipairs { "host", "port", "user", "password" } do a[name] = explicit[name] or a[name] end
   if a.host == "" then a.host = nil end
+  if type(a.host) == "string" and a.host:find("@", 1, true) then -- what is before it may belong to a password
+    return nil, "invalid host (an @ in a user or password is written %40)"
+  end
   if badhost(a.host) then return nil, "invalid host '" .. tostring(a.host) .. "'" end
   local number = tonumber(a.port or port)
   if not number or number % 1 ~= 0 or number < 1 or number > 65535 or
