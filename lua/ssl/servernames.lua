@@ -67,7 +67,14 @@ local function client(value)
   return refuse("sni is a server's setting; a client sends servername")
 end
 
---- The row sni, with snistrict.
+--- Applies the settings sni and snistrict to a context.
+-- @tparam userdata ctx its mode is set
+-- @param value a map of contexts by name, or function(name, conn) returning one
+-- @tparam table cfg the other settings
+-- @treturn[1] boolean true
+-- @treturn[2] boolean false
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
 function M.sni(ctx, value, cfg)
   local strict = cfg.snistrict
   if not value and not strict then return true end
@@ -123,7 +130,15 @@ local function loadpair(ctx, pair, load)
   return context.addpair(ctx, scratch)
 end
 
---- The row keypairs. `load(ctx, entry)` reads the credentials of one entry.
+--- Applies the setting keypairs to a context.
+-- @tparam userdata ctx its mode is set
+-- @tparam table list an array of credentials
+-- @tparam table cfg the other settings
+-- @tparam function load load(ctx, entry) reads the credentials of one entry into a context
+-- @treturn[1] boolean true
+-- @treturn[2] boolean false
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
 function M.keypairs(ctx, list, cfg, load)
   if not list then return true end
   if cfg.mode ~= "server" then return refuse("keypairs is a server's setting; a client has certificate and key") end
