@@ -11,6 +11,12 @@ function M.pair(clientcfg, servercfg)
   return assert(ssl.engine(S.client(clientcfg))), assert(ssl.engine(S.server(servercfg)))
 end
 
+--- A function that makes such pairs, of the same two contexts.
+function M.maker(clientcfg, servercfg)
+  local client, server = assert(ssl.newcontext(S.client(clientcfg))), assert(ssl.newcontext(S.server(servercfg)))
+  return function() return assert(ssl.engine(client)), assert(ssl.engine(server)) end
+end
+
 --- The first two, the first three of what a call answers.
 function M.two(a, b) return a, b end
 function M.three(a, b, c) return a, b, c end
@@ -84,8 +90,7 @@ function M.fail(client, server)
 end
 
 --- The lengths of a handshake's flights, in order.
-function M.flights(clientcfg, servercfg)
-  local client, server = M.pair(clientcfg, servercfg)
+function M.flights(client, server)
   local lengths = {}
   for _ = 1, 4 do
     for _, pair in ipairs { { client, server }, { server, client } } do
