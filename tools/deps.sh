@@ -21,8 +21,10 @@ packages() {
   case $1 in
     build) echo gcc libc6-dev make pkg-config libssl-dev; lua_packages "${LUA_VERSION:-5.4}" ;;
     demo) echo openssl lua-socket ;;
-    samples) echo openssl ca-certificates lua-socket lua-busted redis-server lua-redis lua-luv lua-cqueues lua-copas ;;
-    test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl lua-sec gnutls-bin libgnutls28-dev python3 faketime ;;
+    samples) echo openssl ca-certificates lua-socket lua-busted redis-server lua-redis lua-luv lua-cqueues lua-copas \
+      curl ;;
+    test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl lua-sec gnutls-bin libgnutls28-dev libtls-dev \
+      python3 faketime ;;
     capture) echo tshark ;; # with it, a spec decrypts what it captured
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
     real) echo openssl ca-certificates lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp gnutls-bin \
