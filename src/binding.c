@@ -2,7 +2,7 @@
  * binding.c: what ties another protocol to one TLS connection: channel bindings, the Finished messages that the oldest of
  * them is made of, and exported keying material.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <string.h>
 

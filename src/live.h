@@ -1,5 +1,5 @@
 /*
- * live.h: what reload.c, keylog.c, sendfile.c and keyupdate.c add to contexts and connections.
+ * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c and binding.c add to contexts and connections.
  */
 #ifndef TLS_LIVE_H
 #define TLS_LIVE_H
@@ -13,6 +13,7 @@ extern const luaL_Reg tls_keylog_functions[];
 /* Methods of connections. */
 extern const luaL_Reg tls_sendfile_methods[];
 extern const luaL_Reg tls_keyupdate_methods[];
+extern const luaL_Reg tls_binding_methods[];
 
 /* A connection moves to another context: what the first one logs is logged there too. */
 void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);

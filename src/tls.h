@@ -445,10 +445,6 @@ void tls_ocsp_error(const tls_connection *c, tls_error *e); /* says what the res
 extern const luaL_Reg tls_ocsp_context_methods[];
 extern const luaL_Reg tls_ocsp_methods[];
 
-/* ---- binding.c ----------------------------------------------------------------------------------------------------*/
-
-extern const luaL_Reg tls_binding_methods[];
-
 /* ---- x509.c -------------------------------------------------------------------------------------------------------*/
 
 /* Pushes a certificate object that owns `cert` (a reference of its own). cert must not be NULL. When memory runs out it

@@ -1,5 +1,5 @@
--- The libtls facade with programs on the C library libtls (LibreTLS), in both roles: test/peer/libtls_peer.c is compiled
--- where that library is.
+-- The libtls facade with programs on the C library libtls (LibreTLS), in both roles: test/peer/libtls_peer.c is
+-- compiled where that library is.
 
 local S = require "support"
 local P = require "tlspair"
