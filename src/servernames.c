@@ -17,7 +17,7 @@ typedef struct hello {
   SSL *ssl;
   const char *name; /* not terminated; NULL when the client sent none */
   size_t n;
-  const tls_context *base; /* what the connection was made from; NULL when it is luaossl's */
+  tls_context *base;       /* what the connection was made from; NULL when it is luaossl's */
   tls_context *hit;        /* the context for the name, NULL when there is none */
   bool map;                /* conn:sni's map decides, not the setting */
   bool strict;             /* an unknown name ends the handshake */
@@ -103,6 +103,9 @@ static int choose_body(lua_State *L)
   tls_setslot(L, 1, TLS_SLOT_NAME);
   tls_getslot(L, 1, TLS_SLOT_CONTEXT);
   h->base = tls_toobject(L, -1, &tls_context_type);
+  if (h->base != NULL && h->base->ctx != NULL) {
+    tls_context_identify(h->base); /* its settings may have changed since the connection was made */
+  }
   tls_getslot(L, 1, TLS_SLOT_SNI);
   h->map = !lua_isnil(L, -1);
   if (h->map) {

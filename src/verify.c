@@ -144,14 +144,32 @@ static int on_error(int ok, X509_STORE_CTX *store)
   return logged && (flags & TLS_LSEC_CONTINUE) != 0;
 }
 
+/* Settings that have changed since the connection was made count in this verification, and its session has the mark of what
+   they were: it would resume where they are that again. */
+static void disown(const SSL *ssl, const tls_connection *c, tls_context *ctx)
+{
+  static const unsigned char nobody[] = "verified by other settings";
+  SSL_SESSION *s = SSL_get_session(ssl);
+  unsigned int n = 0;
+  if (s == NULL || c == NULL || ctx == NULL || c->named) { /* the mark of a server's name is no older than its ClientHello */
+    return;
+  }
+  tls_context_identify(ctx);
+  const unsigned char *id = SSL_SESSION_get0_id_context(s, &n);
+  if (n != ctx->nsessionid || memcmp(id, ctx->sessionid, n) != 0) {
+    SSL_SESSION_set1_id_context(s, nobody, sizeof nobody);
+  }
+}
+
 /* The context in use now decides, not the one the connection was made from: SNI may have changed it. */
 int tls_verify_chain(X509_STORE_CTX *store, void *arg)
 {
   const SSL *ssl = ssl_of(store);
   tls_connection *c = tls_connectionof(ssl);
-  const tls_context *ctx = tls_contextof(ssl);
+  tls_context *ctx = tls_contextof(ssl);
   unsigned flags = ctx != NULL ? ctx->verifyext : 0;
   (void)arg;
+  disown(ssl, c, ctx);
   if (c != NULL) {
     tls_verify_free(c);
   }

@@ -75,6 +75,42 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
     end)
   end)
 
+  describe("settings that change before the handshake, over " .. version .. ",", function()
+    local MINE = { protocol = version, certificate = S.cert("clientA"), key = S.cert("clientAkey") }
+
+    local function lax(ctx, f)
+      assert(ctx:setverifyext("lsec_continue"))
+      f()
+      assert(ctx:setverifyext())
+    end
+
+    it("leave a client no session for when they are what they were", function()
+      local cctx = R.client { protocol = version, cafile = S.cert("rootB"), sessions = true, servername = "localhost" }
+      local sctx = R.server()
+      local c, s = assert(ssl.engine(cctx)), assert(ssl.engine(sctx))
+      lax(cctx, function() E.shake(c, s) end)
+      c:read()
+      assert.is_false((c:getpeerverification()))
+      local again = assert(ssl.engine(cctx))
+      assert.is_nil((again:setsession(assert(c:getsession()))))
+      assert.is_false((E.fail(again, assert(ssl.engine(sctx)))))
+    end)
+
+    for _, extra in ipairs { {}, { sni = { ["b.test"] = N.newcontext("serverB") } } } do
+      it("leave a server's clients none" .. (extra.sni and ", server names or not" or ""), function()
+        local sctx = R.server(N.with({ verify = MUTUAL.verify, cafile = S.cert("rootB") }, extra))
+        local cctx = assert(ssl.newcontext(S.anyclient(MINE)))
+        local c, s = assert(ssl.engine(cctx)), assert(ssl.engine(sctx))
+        lax(sctx, function() E.shake(c, s) end)
+        c:read()
+        local again = assert(ssl.engine(cctx))
+        assert(again:setsession(assert(c:getsession())))
+        local ok, message = E.fail(again, assert(ssl.engine(sctx)))
+        assert.is_false(ok, message)
+      end)
+    end
+  end)
+
   describe("a pre-shared key, over " .. version .. ",", function()
     it("is not replaced by a ticket of a context that asks for none", function()
       local keys = { R.key "a" }
