@@ -46,14 +46,39 @@ int tls_engine_attach(lua_State *L)
   return 0;
 }
 
+/* What the engine at argument 2 has to send, as much as fits; nothing is copied when all that was fed before is used up. */
+static int feed_engine(lua_State *L, tls_connection *c, tls_connection *other)
+{
+  if (c->state == TLS_STATE_CLOSED || c->memory->ended) {
+    return tls_fail_closed(L);
+  }
+  if (other->memory == NULL || other->memory->out.packets != c->memory->in.packets) {
+    return tls_fail_nil(L, tls_refuse(L, "the other connection is no engine of the same kind, TLS or DTLS"));
+  }
+  if (!tls_queue_move(&c->memory->in, &other->memory->out)) {
+    return refuse(L, TLS_KIND_SYSTEM, "not enough memory");
+  }
+  c->starved = false;
+  if (tls_queue_length(&other->memory->out) > 0) {
+    return refuse(L, TLS_KIND_WANT, "more input than maxinput allows; read what was fed before");
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* conn:feed(bytes): hands an engine what came from the peer; of DTLS one datagram. All of it is taken, or nothing. Returns true; or
-   nil, message, detail: kind "want" when more would wait than `maxinput` allows: read first; "closed" after close or feedeof. */
+   nil, message, detail: kind "want" when more would wait than `maxinput` allows: read first; "closed" after close or feedeof.
+   conn:feed(engine) takes what another engine has to send, instead of its drain; what does not fit stays there. */
 static int feed(lua_State *L)
 {
   size_t n;
   tls_connection *c = check_engine(L);
   if (c == NULL) {
     return 3;
+  }
+  tls_connection *other = tls_toobject(L, 2, &tls_connection_type);
+  if (other != NULL) {
+    return feed_engine(L, c, other);
   }
   const char *bytes = luaL_checklstring(L, 2, &n);
   if (c->state == TLS_STATE_CLOSED || c->memory->ended) {

@@ -110,6 +110,46 @@ void tls_queue_drop(tls_queue *q, size_t n)
   }
 }
 
+static size_t room(const tls_queue *q)
+{
+  size_t waiting = tls_queue_length(q);
+  return waiting < q->max ? q->max - waiting : 0;
+}
+
+/* An empty queue takes the other's memory for its own, with what is in it. */
+static void swap(tls_queue *to, tls_queue *from)
+{
+  tls_queue old = *to;
+  to->p = from->p;
+  to->head = from->head;
+  to->tail = from->tail;
+  to->cap = from->cap;
+  from->p = old.p;
+  from->head = from->tail = 0;
+  from->cap = old.cap;
+  from->taken++;
+}
+
+bool tls_queue_move(tls_queue *to, tls_queue *from)
+{
+  if (tls_queue_length(to) == 0 && tls_queue_length(from) <= to->max) {
+    swap(to, from);
+    return true;
+  }
+  while (tls_queue_length(from) > 0) {
+    size_t n = tls_queue_next(from), space = room(to);
+    if (n > space && (space == 0 || from->packets)) {
+      return true;
+    }
+    n = n < space ? n : space;
+    if (!tls_queue_put(to, tls_queue_peek(from), n)) {
+      return false;
+    }
+    tls_queue_drop(from, n);
+  }
+  return true;
+}
+
 /* ---- the BIO ---- */
 
 static int bio_read(BIO *bio, char *p, int n)
@@ -141,8 +181,7 @@ static int bio_write(BIO *bio, const char *p, int n)
   if (m == NULL || n <= 0) {
     return m == NULL ? -1 : 0;
   }
-  size_t waiting = tls_queue_length(&m->out);
-  size_t space = waiting < m->out.max ? m->out.max - waiting : 0;
+  size_t space = room(&m->out);
   size_t put = m->out.packets || (size_t)n < space ? (size_t)n : space;
   if (put > space || put == 0) {
     BIO_set_retry_write(bio);

@@ -27,6 +27,8 @@ bool tls_queue_put(tls_queue *q, const void *p, size_t n); /* all of it; false w
 size_t tls_queue_next(const tls_queue *q);                     /* how many bytes wait in one piece: a datagram's, or all */
 const unsigned char *tls_queue_peek(const tls_queue *q);       /* where they are, until the queue changes */
 void tls_queue_drop(tls_queue *q, size_t n);                   /* n of them; of a datagram always all */
+/* Moves what waits in one queue to another of its kind, as much as that may hold; false when memory is short. */
+bool tls_queue_move(tls_queue *to, tls_queue *from);
 
 /* Gives a new connection the memory transport; false when memory is short. */
 bool tls_memory_attach(tls_connection *c, bool packets);

@@ -222,6 +222,60 @@ describe("an engine", function()
     assert.equal(1048576, client:getoption("maxoutput"))
   end)
 
+  it("takes what another engine has to send, without a string between them", function()
+    for _, protocol in ipairs { "tlsv1_2", "tlsv1_3", "dtls" } do
+      local client, server = E.pair({ protocol = protocol }, { protocol = protocol })
+      for _ = 1, 10 do
+        client:dohandshake()
+        assert.is_true(server:feed(client))
+        server:dohandshake()
+        assert.is_true(client:feed(server))
+      end
+      assert.is_true(client:dohandshake())
+      assert.is_true(server:dohandshake())
+      for round = 1, 3 do
+        client:write(("first %d"):format(round))
+        assert.is_true(server:feed(client))
+        client:write("second")
+        assert.is_true(server:feed(client)) -- behind what waits
+        assert.equal(0, client:pendingout())
+        assert.equal(("first %d"):format(round), (server:read(7)))
+        assert.equal("second", (server:read(100)))
+      end
+      client:write(("x"):rep(500))
+      client:write(("y"):rep(500))
+      server:setoption("maxinput", 700)
+      local ok, message, detail = server:feed(client)
+      assert.is_nil(ok)
+      assert.truthy(message:find("maxinput", 1, true))
+      assert.equal("want", detail.kind)
+      local got = server:read() or ""
+      server:feed(client)
+      got = got .. (server:read() or "")
+      server:feed(client)
+      got = got .. (server:read() or "")
+      assert.equal(("x"):rep(500) .. ("y"):rep(500), got)
+      client:close()
+      assert.is_true(server:feed(client))
+      assert.same({ nil, "closed" }, { E.two(server:read()) })
+      assert.same({ nil, "closed" }, { E.two(client:feed(server)) })
+    end
+  end)
+
+  it("takes nothing from connections of another kind", function()
+    local client = E.pair()
+    local datagrams = E.pair({ protocol = "dtls" })
+    local conn, peer = S.connected()
+    for _, other in ipairs { datagrams, conn } do
+      local ok, message = client:feed(other)
+      assert.is_nil(ok)
+      assert.equal("the other connection is no engine of the same kind, TLS or DTLS", message)
+    end
+    assert.is_true(client:feed(client))
+    conn:close()
+    peer:close()
+  end)
+
   it("drains in pieces of any size", function()
     for _, size in ipairs { 1, 2, 5, 100, 1000 } do
       local client, server = E.pair()

@@ -109,7 +109,7 @@ end
 --- What a handle stands for; nil for anything else.
 function M.of(value) return known[value] end
 
---- The context for a host name, nil for none. The same for the same name.
+--- The context for a host name, nil for none: without a name always the same.
 function M.contextof(config, hostname)
   local contexts = config.contexts
   local at = hostname or false
