@@ -14,6 +14,7 @@
 
 #include <openssl/bio.h>
 
+#define TIMER_MAX 60000000u /* microseconds */
 #define ENGINE_MTU 1232 /* what the smallest link of IPv6 has left for UDP's data: 1280 - 40 - 8, RFC 8200 section 5 */
 
 /* ---- cookies ---- */
@@ -80,8 +81,21 @@ bool tls_dtls_attach(tls_connection *c, int fd)
   return true;
 }
 
+/* Each wait is twice the one before, up to a minute: RFC 6347 section 4.2.4.1. */
+static unsigned int next_timer(SSL *ssl, unsigned int before)
+{
+  const tls_connection *c = tls_connectionof(ssl);
+  if (before == 0) {
+    return c != NULL && c->retransmit > 0 ? c->retransmit : 1000000;
+  }
+  return before < TIMER_MAX / 2 ? before * 2 : TIMER_MAX;
+}
+
 void tls_dtls_engine(tls_connection *c)
 {
+  if (c->retransmit > 0) { /* a reset one */
+    DTLS_set_timer_cb(c->ssl, next_timer);
+  }
   SSL_set_options(c->ssl, SSL_OP_NO_QUERY_MTU);
   DTLS_set_link_mtu(c->ssl, ENGINE_MTU);
 }
@@ -260,10 +274,30 @@ static int setmtu(lua_State *L)
   return 1;
 }
 
+/* conn:setretransmit(seconds): after what time without an answer a handshake sends a flight again for the first time, from a
+   millisecond to a minute; the waits after that double. Counts for timers that start later. Returns true; nil, message, detail
+   for other times. DTLS_set_timer_cb(3). */
+static int setretransmit(lua_State *L)
+{
+  tls_connection *c = check_dtls(L);
+  lua_Number seconds = luaL_checknumber(L, 2);
+  if (c == NULL) {
+    return 3;
+  }
+  if (!(seconds >= 0.001 && seconds <= TIMER_MAX / 1000000)) {
+    return tls_fail_nil(L, tls_refuse(L, "the first timer of DTLS runs from 0.001 to 60 seconds"));
+  }
+  c->retransmit = (unsigned int)(seconds * 1000000);
+  DTLS_set_timer_cb(c->ssl, next_timer);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 const luaL_Reg tls_dtls_methods[] = {
   {"dtlstimeout", dtlstimeout},
   {"handletimeout", handletimeout},
   {"listen", conn_listen},
   {"setmtu", setmtu},
+  {"setretransmit", setretransmit},
   {NULL, NULL},
 };

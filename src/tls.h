@@ -283,6 +283,7 @@ typedef struct tls_connection {
   struct tls_memory *memory; /* of an engine; NULL when there is a descriptor */
   char *pskidentity;    /* of the key that the peers may agree on, NULL if none */
   bool pskonly;         /* no certificate is taken instead of the key */
+  unsigned int retransmit; /* microseconds until a flight of DTLS goes again for the first time, 0: OpenSSL's second */
   unsigned char *peer;  /* what tells a DTLS server's client from others, for its cookie; NULL before listen */
   size_t npeer;
 } tls_connection;

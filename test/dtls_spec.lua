@@ -26,8 +26,7 @@ local function wait(conn)
   if not left then return false end
   local till = socket.gettime() + math.min(left, 2) + 0.002
   while socket.gettime() < till do
-    if sidebyside then coroutine.yield() end
-    socket.sleep(0.002)
+    if sidebyside then coroutine.yield() else socket.sleep(0.002) end
   end
   return true
 end
@@ -206,27 +205,46 @@ describe("DTLS", function()
     assert.is_true(left > 1.5 and left <= 2, tostring(left))
   end)
 
-  it("ends a handshake in spite of any fate of the first ten datagrams", function()
-    for n = 1, 10 do
-      for _, fate in ipairs { "double", "delay" } do
-        local ok, message = lossy(client(), server(), function(i) return i == n and fate or "pass" end)
-        assert.is_true(ok, ("%s %d: %s"):format(fate, n, tostring(message)))
+  -- Side by side, with timers of some milliseconds: those that lose much wait long.
+  for _, fate in ipairs { "drop", "double", "delay" } do
+    it("ends a handshake whichever of the first ten datagrams meet this fate: " .. fate, function()
+      local make = E.maker({ protocol = "dtls" }, { protocol = "dtls" })
+      local function try(pattern)
+        local c, s = make()
+        assert.is_true(c:setretransmit(0.002))
+        assert.is_true(s:setretransmit(0.002))
+        return lossy(c, s, function(n)
+          return n <= 10 and math.floor(pattern / 2 ^ (n - 1)) % 2 == 1 and fate or "pass"
+        end)
       end
-    end
-    for _, fate in ipairs { "double", "delay" } do
-      local ok, message = lossy(client(), server(), function() return fate == "delay" and "double" or fate end)
-      assert.is_true(ok, message)
-    end
-  end)
+      for first = 0, 1023, 256 do
+        local tries = {}
+        for i = 1, 256 do tries[i] = function() return try(first + i - 1) end end
+        for i, answer in ipairs(together(tries)) do
+          assert.is_true(answer[2], ("pattern %d: %s"):format(first + i - 1, tostring(answer[3])))
+        end
+      end
+    end)
+  end
 
-  it("ends a handshake though any of the first datagrams is lost", function()
-    local tries = {}
-    for n = 1, 10 do
-      tries[n] = function() return lossy(client(), server(), function(i) return i == n and "drop" or "pass" end) end
+  it("sends its first flight again when it is told to, and keeps that through reset", function()
+    local c = client()
+    for _, wrong in ipairs { 0, -1, 0.0005, 61, 0 / 0 } do
+      local ok, message = c:setretransmit(wrong)
+      assert.is_nil(ok)
+      assert.equal("the first timer of DTLS runs from 0.001 to 60 seconds", message)
     end
-    for n, answer in ipairs(together(tries)) do
-      assert.is_true(answer[2], ("loss of %d: %s"):format(n, tostring(answer[3])))
+    assert.has_error(function() c:setretransmit("x") end)
+    assert.is_true(c:setretransmit(10))
+    for _ = 1, 2 do
+      c:dohandshake()
+      local left = c:dtlstimeout()
+      assert.is_true(left > 9 and left <= 10)
+      c:reset()
     end
+    local closed = client()
+    closed:close()
+    assert.same({ nil, "closed" }, { E.two(closed:setretransmit(1)) })
   end)
 
   it("ends a handshake on a line that is bad all over", function()
