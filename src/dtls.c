@@ -284,7 +284,7 @@ static int setretransmit(lua_State *L)
   if (c == NULL) {
     return 3;
   }
-  if (!(seconds >= 0.001 && seconds <= TIMER_MAX / 1000000)) {
+  if (!(seconds >= 0.001 && seconds * 1000000 <= TIMER_MAX)) {
     return tls_fail_nil(L, tls_refuse(L, "the first timer of DTLS runs from 0.001 to 60 seconds"));
   }
   c->retransmit = (unsigned int)(seconds * 1000000);
