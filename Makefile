@@ -6,6 +6,7 @@
 #   make demo, make test                        complete on a bare Debian: they install what is missing
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
+#   make reference                              doc/reference and types, from the sources' comments
 #   make fuzz SECONDS=60                        random programs on engines, under the sanitizers
 #   make test-all compat real lint asan valgrind stress bench rock certs clean
 #
@@ -94,7 +95,7 @@ VALGRIND_SPECS ?= $(patsubst %,test/%_spec.lua,alert alpn cache callback connect
   ssl stapling store tickets transport trust tunnel verify x509_check x509_names)
 
 .DELETE_ON_ERROR:
-.PHONY: all linux bsd macosx all-luas install uninstall certs demo samples test test-all suite compat real lint \
+.PHONY: all linux bsd macosx all-luas install uninstall certs reference demo samples test test-all suite compat real lint \
   asan valgrind stress rock clean FORCE
 
 all: $(BUILD)/ssl.so
@@ -132,6 +133,10 @@ certs:
 # doc/errors.md, by committing every mistake in it.
 errors-doc: all certs
 	@$(env) $(LUA) tools/errors.lua >$(BUILD)/errors.md && mv $(BUILD)/errors.md doc/errors.md
+
+# The reference and the editor's types, from the comments of the sources.
+reference: all
+	@$(env) $(LUA) tools/reference.lua .
 
 demo:
 	@$(deps) build demo

@@ -4,6 +4,27 @@
 
 local context = require "libtls.context"
 
+--- libtls.WANT_POLLIN: integer
+--- libtls.WANT_POLLOUT: integer
+-- What handshake, read, write and close wait for: the descriptor to become readable, or writable.
+--- libtls.TLS_v10: integer
+--- libtls.TLS_v11: integer
+--- libtls.TLS_v12: integer
+--- libtls.TLS_v13: integer
+--- libtls.TLS_v1x: integer
+--- libtls.TLS_DEFAULT: integer
+-- Versions for config:set_protocols; v1x is all four, DEFAULT the last two.
+--- libtls.OCSP_CERT_*: integer
+-- What peer_ocsp_cert_status answers: GOOD, REVOKED, UNKNOWN.
+--- libtls.OCSP_RESPONSE_*: integer
+-- What peer_ocsp_response_status answers: SUCCESSFUL, MALFORMED, INTERNALERROR, TRYLATER, SIGREQUIRED, UNAUTHORIZED.
+--- libtls.CRL_REASON_*: integer
+-- What peer_ocsp_crl_reason answers, RFC 5280 section 5.3.1: UNSPECIFIED, KEY_COMPROMISE and the others.
+--- libtls.TLS_API: integer
+-- The date of libtls' interface that this one follows.
+--- libtls.MAX_SESSION_ID_LENGTH: integer
+--- libtls.TICKET_KEY_SIZE: integer
+-- Bytes: the longest session id, a ticket key.
 return {
   client = context.client,
   server = context.server,

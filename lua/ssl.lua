@@ -10,6 +10,14 @@ local options = require "ssl.options"
 local systemca = require "ssl.systemca"
 require "ssl.reload"
 
+--- ssl._VERSION: string
+-- The library's version, by semantic versioning.
+--- ssl._COPYRIGHT: string
+-- Who holds the rights.
+--- ssl.config: ssl.Config
+-- What the OpenSSL that runs can do; the module ssl.config.
+--- ssl.loadcertificate(pem: string) -> certificate: ssl.Certificate | nil, message, detail
+-- Reads the first certificate in the text; ssl.x509.load is the same function.
 local M = {
   _VERSION = "1.4.0",
   _COPYRIGHT = core.copyright(),
@@ -23,23 +31,17 @@ local M = {
   set_system_ca = systemca.set,
 }
 
---- Makes a context from a table of settings; README.md and ssl.options name the keys.
--- @tparam table cfg only read, never changed
--- @treturn[1] userdata the context
--- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] table detail
--- @raise protocol or mode missing, a setting of the wrong type
+--- ssl.newcontext(cfg: ssl.Settings) -> ctx: ssl.Context | nil, message, detail
+-- Makes a context from a table of settings, which is only read. It raises when protocol or mode is missing, or one of
+-- LuaSec's settings has the wrong type.
 function M.newcontext(cfg)
   return options.newcontext(cfg)
 end
 
---- Is a certificate for this host? RFC 9525: the subject alternative names decide, never the common name; a wildcard
--- stands for one whole label; an IP address must be an IP SAN. OpenSSL does the matching.
--- @param cert a certificate object
--- @tparam string hostname a DNS name, one trailing dot allowed, or an IP address
--- @treturn boolean false for empty names, names with a NUL, names with a leading dot
--- @raise cert is no certificate, hostname no string
+--- ssl.checkhostname(cert: ssl.Certificate, hostname: string) -> boolean
+-- Is a certificate for this host? RFC 9525: the subject alternative names decide, never the common name; a wildcard
+-- stands for one whole label; an IP address must be an IP SAN; one trailing dot is passed over. false for empty names,
+-- names with a NUL and names with a leading dot. OpenSSL does the matching: X509_check_host(3), X509_check_ip(3).
 function M.checkhostname(cert, hostname)
   if type(hostname) ~= "string" then
     error("bad argument #2 to 'checkhostname' (string expected, got " .. type(hostname) .. ")", 2)
@@ -51,18 +53,15 @@ function M.checkhostname(cert, hostname)
   return cert:checkhost(hostname)
 end
 
+--- table ssl.SelfSigned
+-- - names: string[] -- DNS names and IP addresses, { "localhost" }; the first is the common name too
+-- - days: number -- until it expires, 365
+-- - key: "ec"|"rsa"|"ed25519" -- P-256, 2048 bits or Ed25519; "ec"
 local selfsigneddefaults = { names = { "localhost" }, days = 365, key = "ec" }
 
---- Makes a private key and a certificate that it signs itself: for tests, development, STARTTLS between servers.
--- A client that is to trust it names it as cadata.
--- @tparam[opt] table wanted names: array of DNS names and IP addresses ({ "localhost" }), of which the first is the
--- common name too; days until it expires (365); key: "ec" (P-256), "rsa" (2048 bits) or "ed25519" ("ec")
--- @treturn[1] string the certificate in PEM
--- @treturn[1] string the key in PEM, not encrypted
--- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] table detail
--- @raise wanted is no table, or has something else in it
+--- ssl.selfsigned([wanted: ssl.SelfSigned]) -> cert: string, key: string | nil, message, detail
+-- Makes a private key and a certificate that it signs itself, both in PEM, the key not encrypted: for tests,
+-- development, STARTTLS between servers. A client that is to trust it names it as cadata. Unknown fields raise.
 function M.selfsigned(wanted)
   local given = {}
   if wanted == nil then wanted = {} end
@@ -78,15 +77,13 @@ function M.selfsigned(wanted)
   return x509.selfsigned(given.names, given.days, given.key)
 end
 
---- Connects to a host, shakes hands and checks its name. See ssl.connect.
--- @tparam string host
--- @tparam number|string port
--- @tparam[opt] table flags settings for newcontext, and timeout in seconds for the whole
--- @treturn[1] userdata connection
--- @treturn[1] userdata LuaSocket's object, without its descriptor
--- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] table detail
+--- ssl.connect(host: string, port: integer|string [, flags: ssl.Settings]) ->
+--   conn: ssl.Connection, sock: table | nil, message, detail
+-- Connects, shakes hands and checks the host name. flags: settings for newcontext, of which mode is "client", protocol
+-- "tlsv1_2" and verify "none" unless given, and timeout, seconds for all of it from the look-up of the name on. With
+-- verify = "peer" the certificate is verified too. Calls with the same settings share a context and resume each other's
+-- sessions, unless sessions is false. sock is LuaSocket's object, which no longer has the descriptor. After a failure
+-- nothing is left open.
 function M.connect(host, port, flags)
   if type(host) ~= "string" then
     error("bad argument #1 to 'connect' (string expected, got " .. type(host) .. ")", 2)
@@ -111,15 +108,10 @@ local function create(cfg)
   return core.create(ctx)
 end
 
---- Makes an engine: a connection without a socket, for programs that carry the bytes themselves. It has every method
--- of a connection, each of which does what it can at once and else answers "wantread" or "wantwrite"; what came from
--- the peer is given to conn:feed, what is to go there is taken from conn:drain.
--- @param cfg a context, or the settings for one
--- @treturn[1] userdata the engine
--- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] table detail
--- @raise cfg is neither settings nor context
+--- ssl.engine(cfg: ssl.Context|ssl.Settings) -> conn: ssl.Connection | nil, message, detail
+-- Makes an engine: a connection without a socket, for programs that carry the bytes themselves. It has every method of
+-- a connection, each of which does what it can at once and else answers "wantread" or "wantwrite"; what came from the
+-- peer is given to conn:feed, what is to go there is taken from conn:drain.
 function M.engine(cfg)
   local conn, message, detail = create(cfg)
   if not conn then return nil, message, detail end
@@ -142,15 +134,12 @@ local function checksocket(sock)
   error("bad argument #1 to 'wrap' (socket with getfd and setfd expected, got " .. tostring(sock) .. ")", 3)
 end
 
---- Puts TLS on a connected socket. Does no I/O: call dohandshake next.
--- The connection takes over the descriptor; sock is left without one. On an object without a descriptor see ssl.tunnel.
--- @param sock LuaSocket's tcp object, or any object with getfd and setfd; or any with send and receive
--- @param cfg a context, or the settings for one; luaossl's contexts too
--- @treturn[1] userdata the connection, blocking without limit until settimeout says otherwise
--- @treturn[2] nil
--- @treturn[2] string what is wrong
--- @treturn[2] table detail
--- @raise cfg is neither settings nor context; sock is no such object
+--- ssl.wrap(sock: table|userdata, cfg: ssl.Context|ssl.Settings|userdata) ->
+--   conn: ssl.Connection | nil, message, detail
+-- Puts TLS on a connected socket. Does no I/O: call dohandshake next. sock is LuaSocket's, or any object with getfd and
+-- setfd: the connection takes over the descriptor and sock is left without one; or any object with send and receive,
+-- such as another connection, over which TLS then runs. cfg may be a context of luaossl's. The connection blocks
+-- without limit until settimeout says otherwise.
 function M.wrap(sock, cfg)
   local conn, message, detail = create(cfg)
   if not conn then return nil, message, detail end

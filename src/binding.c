@@ -23,13 +23,15 @@ static int push_finished(lua_State *L, size_t (*get)(const SSL *, void *, size_t
   return 1;
 }
 
-/* conn:getfinished(): the Finished message that we sent, bytes; nothing if there is none. SSL_get_finished(3). */
+/* conn:getfinished() -> bytes: string | nothing
+   The Finished message of the handshake that we sent; nothing before there is one. SSL_get_finished(3). */
 static int getfinished(lua_State *L)
 {
   return push_finished(L, SSL_get_finished);
 }
 
-/* conn:getpeerfinished(): the Finished message of the peer, bytes. SSL_get_peer_finished(3). */
+/* conn:getpeerfinished() -> bytes: string | nothing
+   The Finished message of the handshake that the peer sent; nothing before there is one. SSL_get_peer_finished(3). */
 static int getpeerfinished(lua_State *L)
 {
   return push_finished(L, SSL_get_peer_finished);
@@ -40,8 +42,9 @@ static int refused(lua_State *L, const char *why)
   return tls_fail_nil(L, tls_refuse(L, "%s", why));
 }
 
-/* conn:exportkeyingmaterial(label, n [, context]): n bytes bound to this connection, or nil, message.
-   SSL_export_keying_material(3), RFC 5705, RFC 8446 section 7.5. */
+/* conn:exportkeyingmaterial(label: string, n: integer [, context: string]) -> bytes: string | nil, message, detail
+   N bytes, at most 1 MiB, that only the two ends of this connection can compute; other labels and contexts give
+   others. SSL_export_keying_material(3), RFC 5705, RFC 8446 section 7.5. */
 static int exportkeyingmaterial(lua_State *L)
 {
   SSL *ssl = tls_connected(L);
@@ -98,8 +101,10 @@ static size_t tls_exporter(SSL *ssl, unsigned char *out)
   return SSL_export_keying_material(ssl, out, 32, label, sizeof label - 1, context, 0, 1) == 1 ? 32 : 0;
 }
 
-/* conn:getchannelbinding("tls-exporter" | "tls-unique" | "tls-server-end-point"): bytes; or nil, message, detail when this
-   connection has none of that type. RFC 9266, RFC 5929. */
+/* conn:getchannelbinding(type: "tls-exporter"|"tls-unique"|"tls-server-end-point") -> bytes: string |
+     nil, message, detail
+   What binds a login to this connection; a failure when the connection has none of that type, as tls-unique of TLS
+   1.3. RFC 9266, RFC 5929. */
 static int getchannelbinding(lua_State *L)
 {
   static const char *const types[] = {"tls-exporter", "tls-unique", "tls-server-end-point", NULL};

@@ -157,9 +157,23 @@ static void push_table(lua_State *L, const char *key, void (*push)(lua_State *))
   lua_setfield(L, -2, key);
 }
 
-/* require "ssl.config" -> { options=, protocols=, algorithms=, capabilities=, curves=, sigalgs= }, each a set of names, and
-   groups, in which a name has a table: id, RFC 8446 section 4.2.7; bits of security; min and max, the protocol versions that
-   bound its use. OSSL_PROVIDER_get_capabilities(3), provider-base(7). */
+/* table ssl.Config
+   What this library and the OpenSSL that runs can do; sets of names, each of which is true. Looked up at the first
+   require "ssl.config".
+   - options: table<string, boolean> -- names for the setting options
+   - protocols: table<string, boolean>
+   - algorithms: table<string, boolean> -- "ec"
+   - capabilities: table<string, boolean|table> -- what LuaSec's has, and "mlkem"
+   - curves: table<string, boolean> -- groups by LuaSec's name
+   - groups: table<string, ssl.GroupInfo> -- names for the setting groups, OSSL_PROVIDER_get_capabilities(3)
+   - sigalgs: table<string, boolean> -- names for the setting sigalgs
+
+   table ssl.GroupInfo
+   What a provider tells of a group, provider-base(7).
+   - id: integer -- its number in TLS, RFC 8446 section 4.2.7
+   - bits: integer -- its security
+   - min: string -- the oldest version of the protocol that it is for
+   - max: string -- the newest */
 TLS_EXPORT int luaopen_ssl_config(lua_State *L)
 {
   lua_newtable(L);

@@ -336,7 +336,8 @@ static void close_now(tls_connection *c)
   tls_transport_close(c);
 }
 
-/* conn:close(), __gc and __close: sends close_notify when that needs no waiting, closes the descriptor. Returns nothing.
+/* conn:close() -> nothing
+   __gc and __close too: sends close_notify when that needs no waiting, closes the descriptor. May be called again.
    Inside a callback of the connection it takes effect when the call that runs ends. SSL_shutdown(3). */
 static int close_connection(lua_State *L)
 {
@@ -384,7 +385,8 @@ static int setfd(lua_State *L)
   return 0;
 }
 
-/* conn:getfd(): the descriptor, -1 after close. */
+/* conn:getfd() -> fd: integer
+   The descriptor; -1 after close and of an engine. */
 static int getfd(lua_State *L)
 {
   lua_pushnumber(L, tls_checkconnection(L, 1)->fd);
@@ -393,7 +395,8 @@ static int getfd(lua_State *L)
 
 /* ---- module ---- */
 
-/* conn:lasterror(): the detail table of the last failure, nil if there was none. */
+/* conn:lasterror() -> detail | nil
+   The detail table of the last failure, nil if there was none. */
 static int lasterror(lua_State *L)
 {
   tls_checkconnection(L, 1);

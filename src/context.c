@@ -391,9 +391,11 @@ static const char *verifyext_bits(lua_State *L, unsigned *lsec, unsigned long *c
   return NULL;
 }
 
-/* ctx:setverifyext(...): "lsec_continue" (go on in spite of verify errors, all of them logged), "lsec_ignore_purpose"
-   (verify whatever comes as a server's certificate), "crl_check", "crl_check_chain". The lsec_ flags are replaced, the CRL
-   flags only ever added. X509_VERIFY_PARAM_set_flags(3). */
+/* ctx:setverifyext(...: "lsec_continue"|"lsec_ignore_purpose"|"crl_check"|"crl_check_chain") -> true |
+     false, message, detail
+   "lsec_continue" (go on in spite of verify errors, all of them logged), "lsec_ignore_purpose" (verify whatever comes
+   as a server's certificate), "crl_check", "crl_check_chain". The lsec_ flags are replaced, the CRL flags only ever
+   added. X509_VERIFY_PARAM_set_flags(3). */
 static int setverifyext(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);

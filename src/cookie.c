@@ -83,8 +83,9 @@ bool tls_cookie_check(const void *peer, size_t n, const unsigned char *cookie, s
     CRYPTO_memcmp(expected, cookie, TLS_COOKIE_LENGTH) == 0;
 }
 
-/* cookie(peerid): 44 letters of base64 for a peer, told apart by any string such as its address and port. It is good for a
-   minute, in this process. nil, message, detail when there is no randomness. */
+/* ssl.cookie(peerid: string) -> cookie: string | nil, message, detail
+   44 letters of base64 for a peer, told apart by any string such as its address and port. It is good for a minute, in
+   this process. A failure when there is no randomness. */
 int tls_cookie(lua_State *L)
 {
   size_t n;
@@ -99,8 +100,8 @@ int tls_cookie(lua_State *L)
   return 1;
 }
 
-/* checkcookie(peerid, cookie): was the cookie made for this peer, by this process, in the last minute? false for anything
-   else. */
+/* ssl.checkcookie(peerid: string, cookie: string) -> boolean
+   Was the cookie made for this peer, by this process, in the last minute? false for anything else. */
 int tls_checkcookie(lua_State *L)
 {
   size_t n, length;

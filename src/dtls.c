@@ -171,10 +171,11 @@ static int listened(lua_State *L, const tls_connection *c, int ret, size_t befor
   return 2;
 }
 
-/* conn:listen(peerid): begins a server's handshake with a client that is shown to receive at its address; peerid is any
-   string that tells clients apart, such as address and port. Returns true: call dohandshake; nil, "retry": a cookie is to
-   be drained, the client will come back with it, to this connection or another; nil, "wantread": nothing there; nil,
-   message, detail otherwise. Never waits. DTLSv1_listen(3). */
+/* conn:listen(peerid: string) -> true | nil, message, detail
+   Begins a server's handshake with a client that is shown to receive at its address; peerid is any string that tells
+   clients apart, such as address and port. true: call dohandshake; nil, "retry": a cookie is to be drained, the
+   client will come back with it, to this connection or another; nil, "wantread": nothing there; any other message is
+   a failure. Never waits. DTLSv1_listen(3). */
 static int conn_listen(lua_State *L)
 {
   size_t n;
@@ -210,8 +211,9 @@ static int conn_listen(lua_State *L)
   return failed ? failure(L, &e) : listened(L, c, ret, before);
 }
 
-/* conn:dtlstimeout(): seconds until the last flight is to be sent again: call handletimeout, or dohandshake, then. nil when no
-   timer runs. DTLSv1_get_timeout(3). */
+/* conn:dtlstimeout() -> seconds: number | nil
+   Seconds until the last flight is to be sent again: call handletimeout, or dohandshake, then. nil when no timer
+   runs. DTLSv1_get_timeout(3). */
 static int dtlstimeout(lua_State *L)
 {
   struct timeval t;
@@ -227,8 +229,9 @@ static int dtlstimeout(lua_State *L)
   return 1;
 }
 
-/* conn:handletimeout(): sends the last flight again when its timer is over. Returns true if it did, false if there was nothing to
-   do; nil, message, detail when the peer has not answered for too long. DTLSv1_handle_timeout(3). */
+/* conn:handletimeout() -> done: boolean | nil, message, detail
+   Sends the last flight again when its timer is over. true if it did, false if there was nothing to do; a failure
+   when the peer has not answered for too long. DTLSv1_handle_timeout(3). */
 static int handletimeout(lua_State *L)
 {
   tls_call call;
@@ -254,8 +257,9 @@ static int handletimeout(lua_State *L)
   return 1;
 }
 
-/* conn:setmtu(bytes): the largest datagram that a handshake sends, and stops asking the system for it. Returns true; nil,
-   message, detail for a size that cannot be. An engine begins with 1232. DTLS_set_link_mtu(3). */
+/* conn:setmtu(bytes: integer) -> true | nil, message, detail
+   The largest datagram that a handshake sends, and stops asking the system for it. A size that cannot be is a
+   failure. An engine begins with 1232. DTLS_set_link_mtu(3). */
 static int setmtu(lua_State *L)
 {
   tls_connection *c = check_dtls(L);
@@ -274,9 +278,10 @@ static int setmtu(lua_State *L)
   return 1;
 }
 
-/* conn:setretransmit(seconds): after what time without an answer a handshake sends a flight again for the first time, from a
-   millisecond to a minute; the waits after that double. Counts for timers that start later. Returns true; nil, message, detail
-   for other times. DTLS_set_timer_cb(3). */
+/* conn:setretransmit(seconds: number) -> true | nil, message, detail
+   After what time without an answer a handshake sends a flight again for the first time, from a millisecond to a
+   minute; the waits after that double. Counts for timers that start later. Other times are a failure.
+   DTLS_set_timer_cb(3). */
 static int setretransmit(lua_State *L)
 {
   tls_connection *c = check_dtls(L);

@@ -66,8 +66,9 @@ static int feed_engine(lua_State *L, tls_connection *c, tls_connection *other)
   return 1;
 }
 
-/* conn:feed(bytes): hands an engine what came from the peer; of DTLS one datagram. All of it is taken, or nothing. Returns true; or
-   nil, message, detail: kind "want" when more would wait than `maxinput` allows: read first; "closed" after close or feedeof.
+/* conn:feed(from: string|ssl.Connection) -> true | nil, message, detail
+   Hands an engine what came from the peer; of DTLS one datagram. All of it is taken, or nothing. A failure has the
+   kind "want" when more would wait than `maxinput` allows: read first; or "closed" after close or feedeof.
    conn:feed(engine) takes what another engine has to send, instead of its drain; what does not fit stays there. */
 static int feed(lua_State *L)
 {
@@ -95,8 +96,9 @@ static int feed(lua_State *L)
   return 1;
 }
 
-/* conn:feedeof(): says that the peer's transport has ended: once what was fed is used up, reading fails as on a closed socket.
-   Returns true; nil, message, detail on a connection with a socket. */
+/* conn:feedeof() -> true | nil, message, detail
+   Says that the peer's transport has ended: once what was fed is used up, reading fails as on a closed socket. A
+   failure on a connection with a socket. */
 static int feedeof(lua_State *L)
 {
   tls_connection *c = check_engine(L);
@@ -132,8 +134,9 @@ static void push_out(lua_State *L, tls_queue *q, size_t n)
   }
 }
 
-/* conn:drain([max]): takes what an engine has to send, at most max bytes; of DTLS one whole datagram, whatever max says. Works
-   after a failed handshake and after close, whose alerts the peer should get. Returns a string, "" when there is nothing. */
+/* conn:drain([max: integer]) -> bytes: string
+   Takes what an engine has to send, at most max bytes; of DTLS one whole datagram, whatever max says. Works after a
+   failed handshake and after close, whose alerts the peer should get. "" when there is nothing. */
 static int drain(lua_State *L)
 {
   tls_connection *c = check_engine(L);
@@ -152,7 +155,8 @@ static int drain(lua_State *L)
   return 1;
 }
 
-/* conn:pendingout(): how many bytes an engine has to send; of DTLS the length of the next datagram. */
+/* conn:pendingout() -> bytes: integer
+   How many bytes an engine has to send; of DTLS the length of the next datagram. */
 static int pendingout(lua_State *L)
 {
   const tls_connection *c = check_engine(L);
@@ -163,8 +167,9 @@ static int pendingout(lua_State *L)
   return 1;
 }
 
-/* conn:reset(): makes an engine new: no handshake, no session, nothing fed or to be drained; the context, the server name and the
-   timeouts stay. Returns true; nil, message, detail when it is closed or busy, or verifies by TLSA records. SSL_new(3). */
+/* conn:reset() -> true | nil, message, detail
+   Makes an engine new: no handshake, no session, nothing fed or to be drained; the context, the server name and the
+   timeouts stay. A failure when it is closed or busy, or verifies by TLSA records. SSL_new(3). */
 static int reset(lua_State *L)
 {
   tls_error e;

@@ -257,6 +257,25 @@ static void set_hint(lua_State *L, const tls_error *e)
   }
 }
 
+/* table ssl.Detail
+   What a failure returns behind its message: the fields that apply.
+   - kind: "verify"|"alert"|"protocol"|"system"|"closed"|"truncated"|"timeout"|"want"|"config"|"callback" -- what failed:
+     "closed" is the peer's close_notify or our own close, "truncated" a connection that ended without close_notify, "want" a
+     timeout or a non-blocking call that has to be made again, "callback" a function of the program
+   - reason: any -- why: a text; of a callback the value that it raised
+   - hint: string -- what is usually behind it, and what to do
+   - code: number -- the alert's number, OpenSSL's code, errno, or of a verification X509_V_ERR_*
+   - alert: string -- name of the alert that the peer sent, RFC 8446 section 6
+   - lib: string -- the part of OpenSSL that failed
+   - depth: number -- place in the chain of the certificate that was refused, 0 is the peer's own
+   - subject: string -- that certificate's subject
+   - host: string -- the name that was expected or could not be reached
+   - names: string -- the names that the certificate is for
+   - file: string -- the file that could not be used
+   - status: number -- the status code of an HTTP answer that ended a request
+   - location: string -- where an HTTP answer redirects to
+   - proxy: string -- the proxy that failed
+   - stack: string[] -- OpenSSL's error queue, oldest first, ERR_error_string_n(3) */
 void tls_error_detail(lua_State *L, const tls_error *e)
 {
   lua_createtable(L, 0, 8);

@@ -96,8 +96,10 @@ static int simple_failure(lua_State *L, enum tls_kind kind, const char *text)
   return 3;
 }
 
-/* conn:dohandshake(): true; or false, message, detail. "wantread" or "wantwrite": the timeout is over, call again. Any other
-   failure is final and repeated by later calls. SSL_do_handshake(3). */
+/* conn:dohandshake() -> true | false, message, detail
+   Shakes hands, with verification and the check of the name where the context asks for them. "wantread" or
+   "wantwrite": the timeout is over, call again. Any other failure is final and repeated by later calls.
+   SSL_do_handshake(3). */
 static int dohandshake(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
@@ -146,9 +148,10 @@ static int send_name(lua_State *L, tls_connection *c)
   return ok ? 0 : tls_refuse(L, "invalid server name (%s)", n <= 255 ? name : "longer than 255 bytes");
 }
 
-/* conn:sni(name) on a client: the name to send. conn:sni(map [, strict]) on a server: contexts by name, looked up when the
-   client's name comes, so later changes of the map count; with strict a name that is not in it ends the handshake.
-   Returns nothing; false, message, detail for a name that cannot be sent. SSL_set_tlsext_host_name(3), RFC 6066 section 3. */
+/* conn:sni(names: string|table<string, ssl.Context> [, strict: boolean]) -> nothing | false, message, detail
+   On a client: the name to send. On a server: contexts by name, looked up when the client's name comes, so later
+   changes of the map count; with strict a name that is not in it ends the handshake. A name that cannot be sent is a
+   failure. SSL_set_tlsext_host_name(3), RFC 6066 section 3. */
 static int sni(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
@@ -202,11 +205,11 @@ static enum tls_status shutdown_step(tls_connection *c, enum direction which, tl
   return status == TLS_DONE && which != SEND ? tls_step_drop(c, e) : status;
 }
 
-/* conn:shutdown([which]): ends TLS in both directions ("both", the default): sends close_notify and reads up to the peer's,
-   dropping what comes before it. "send" sends close_notify alone: nothing can be sent from then on, and receive goes on to
-   the peer's end of the stream. "receive" reads up to the peer's close_notify alone. true when it is done; nil, "wantread"
-   or "wantwrite": the timeout is over, call again; nil, message, detail otherwise. receive still works between two calls.
-   The descriptor stays open. SSL_shutdown(3). */
+/* conn:shutdown([which: "both"|"send"|"receive"]) -> true | nil, message, detail
+   Ends TLS in both directions ("both", the default): sends close_notify and reads up to the peer's, dropping what
+   comes before it. "send" sends close_notify alone: nothing can be sent from then on, and receive goes on to the
+   peer's end of the stream. "receive" reads up to the peer's close_notify alone. "wantread" or "wantwrite": the
+   timeout is over, call again. receive still works between two calls. The descriptor stays open. SSL_shutdown(3). */
 static int conn_shutdown(lua_State *L)
 {
   static const char *const names[] = {"both", "send", "receive", NULL};

@@ -128,6 +128,25 @@ static const SSL_CIPHER *agreed_cipher(const tls_connection *c)
   return c->state == TLS_STATE_CONNECTED ? SSL_get_current_cipher(c->ssl) : SSL_get_pending_cipher(c->ssl);
 }
 
+/* table ssl.Info
+   What was negotiated; the fields that apply.
+   - cipher: string -- OpenSSL's name of the cipher suite
+   - protocol: string -- "TLSv1.3"
+   - key: string -- key exchange, "any" with TLS 1.3
+   - authentication: string
+   - encryption: string
+   - mac: string
+   - bits: number -- bits of the key in use
+   - algbits: number -- bits of the algorithm
+   - export: boolean -- false
+   - compression: string
+   - alpn: string -- the protocol agreed on
+   - servername: string -- the name that the client sent
+   - group: string -- the group of the key exchange
+   - sigalg: string -- what we signed with, "rsa_pss_rsae+SHA256"
+   - peersigalg: string -- what the peer signed with
+   - resumed: boolean -- a session was resumed
+   - ktls: "send"|"receive"|"both" -- the directions that the kernel encrypts */
 static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
 {
   char line[256];
@@ -153,9 +172,8 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
   push_more(L, ssl);
 }
 
-/* conn:info([field]): table of what was negotiated, or one field of it: cipher, protocol, key, authentication, encryption,
-   mac, bits, algbits, export, compression; group, sigalg, peersigalg, alpn, servername, resumed, ktls ("send", "receive" or
-   "both" where the kernel does the encryption). After a failed handshake: what it got to. nil, "closed" before the
+/* conn:info([field: string]) -> info: ssl.Info|string|number|boolean | nil | nil, message, detail
+   A table of what was negotiated, or one field of it. After a failed handshake: what it got to. "closed" before the
    handshake and when closed. SSL_get_current_cipher(3), SSL_get_pending_cipher(3). */
 static int info(lua_State *L)
 {
@@ -208,7 +226,8 @@ int tls_inspect_cipher(lua_State *L)
 
 /* ---- names ---- */
 
-/* conn:getalpn(): the protocol agreed on, nil if none. SSL_get0_alpn_selected(3). */
+/* conn:getalpn() -> protocol: string | nil
+   The protocol agreed on, nil if none. SSL_get0_alpn_selected(3). */
 static int getalpn(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -225,7 +244,8 @@ static int getalpn(lua_State *L)
   return 1;
 }
 
-/* conn:getsniname(): the name the client sent, nil if none. SSL_get_servername(3). */
+/* conn:getsniname() -> name: string | nil
+   The name the client sent, nil if none. SSL_get_servername(3). */
 static int getsniname(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -233,7 +253,8 @@ static int getsniname(lua_State *L)
   return 1;
 }
 
-/* conn:want(): what the last step waited for: "nothing", "read", "write" or "x509lookup". SSL_want(3). */
+/* conn:want() -> "nothing"|"read"|"write"|"x509lookup"
+   What the last step waited for. SSL_want(3). */
 static int want(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -342,27 +363,30 @@ static int push_chain(lua_State *L, chain (*get)(const tls_connection *))
   return 1;
 }
 
-/* conn:getpeercertificate([n]): the n-th certificate that the peer sent, its own is 1; nil past the end. After a failed
-   handshake too: what is wrong with it may be the reason.
-   SSL_get0_peer_certificate(3). */
+/* conn:getpeercertificate([n: integer]) -> certificate: ssl.Certificate | nil | nil, message, detail
+   The n-th certificate that the peer sent, its own is 1; nil past the end. After a failed handshake too: what is
+   wrong with it may be the reason. SSL_get0_peer_certificate(3). */
 static int getpeercertificate(lua_State *L)
 {
   return push_certificate(L, peer_chain);
 }
 
-/* conn:getpeerchain(): array of all certificates that the peer sent, its own first. SSL_get_peer_cert_chain(3). */
+/* conn:getpeerchain() -> chain: ssl.Certificate[] | nil, message, detail
+   Array of all certificates that the peer sent, its own first. SSL_get_peer_cert_chain(3). */
 static int getpeerchain(lua_State *L)
 {
   return push_chain(L, peer_chain);
 }
 
-/* conn:getlocalcertificate([n]): the n-th certificate of our own chain. SSL_get_certificate(3). */
+/* conn:getlocalcertificate([n: integer]) -> certificate: ssl.Certificate | nil | nil, message, detail
+   The n-th certificate of our own chain, 1 is the leaf; nil past the end. SSL_get_certificate(3). */
 static int getlocalcertificate(lua_State *L)
 {
   return push_certificate(L, local_chain);
 }
 
-/* conn:getlocalchain(): array of our own certificate and what is sent with it. SSL_get0_chain_certs(3). */
+/* conn:getlocalchain() -> chain: ssl.Certificate[] | nil, message, detail
+   Array of our own certificate and what is sent with it. SSL_get0_chain_certs(3). */
 static int getlocalchain(lua_State *L)
 {
   return push_chain(L, local_chain);

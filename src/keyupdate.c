@@ -45,10 +45,10 @@ static enum tls_status run(tls_connection *c, int type, tls_error *e)
   return status;
 }
 
-/* conn:keyupdate([which]): changes the keys of a TLS 1.3 connection: "both" (the default) sends with new keys from now on
-   and asks the peer to do the same, "send" changes our own alone. A send that waits is finished first. true; or nil,
-   "wantread" or "wantwrite": the timeout is over, call again; nil, message, detail otherwise. SSL_key_update(3),
-   RFC 8446 section 4.6.3. */
+/* conn:keyupdate([which: "both"|"send"]) -> true | nil, message, detail
+   Changes the keys of a TLS 1.3 connection: "both" (the default) sends with new keys from now on and asks the peer to
+   do the same, "send" changes our own alone. A send that waits is finished first. "wantread" or "wantwrite": the
+   timeout is over, call again. SSL_key_update(3), RFC 8446 section 4.6.3. */
 static int keyupdate(lua_State *L)
 {
   static const char *const names[] = {"both", "send", NULL};

@@ -198,11 +198,10 @@ void tls_ocsp_error(const tls_connection *c, tls_error *e)
   }
 }
 
-/* conn:getocsp(): on a client what the server's OCSP response says about its certificate, nil when none came (also on a
-   resumed connection), nil, "closed", detail when there is no connection: a table with response ("successful", or the
-   responder's error, or "unreadable"), status ("good", "revoked", "unknown"), reason, reasoncode (its number in RFC 5280), thisupdate, nextupdate, revocationtime
-   (seconds since 1970), der; verified: it is about the certificate, in its time, and signed for its issuer, else message
-   says what is wrong with it; verdict is the same in one word. Answers after a failed handshake too. SSL_get_tlsext_status_ocsp_resp(3). */
+/* conn:getocsp() -> status: ssl.OcspStatus | nil | nil, message, detail
+   On a client what the server's OCSP response says about its certificate, nil alone when none came, which is so on a
+   resumed connection too; "closed" when there is no connection. Answers after a failed handshake too.
+   SSL_get_tlsext_status_ocsp_resp(3). */
 static int getocsp(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -226,9 +225,9 @@ static int getocsp(lua_State *L)
   return 1;
 }
 
-/* conn:ocspcheck(der): the table that getocsp gives, for a response about the peer's certificate that the program got in
-   another way. nil when the peer has shown no certificate; nil, "closed", detail when there is no connection.
-   OCSP_basic_verify(3). */
+/* conn:ocspcheck(der: string) -> status: ssl.OcspStatus | nil | nil, message, detail
+   The table that getocsp gives, for a response about the peer's certificate that the program got in another way. nil
+   alone when the peer has shown no certificate; "closed" when there is no connection. OCSP_basic_verify(3). */
 static int ocspcheck(lua_State *L)
 {
   size_t n;
@@ -335,12 +334,13 @@ static int set_responses(lua_State *L, tls_context *ctx)
   return lua_gettop(L) > top ? lua_gettop(L) - top : replace(L, ctx, list);
 }
 
-/* ctx:setocsp(value): at any time, for the connections to come (a server's: for handshakes to come); nil: nothing any more.
-   A client's: "request": ask the server for an OCSP response, and end the handshake when it says that the certificate is
-   revoked; "require": when there is none that says that it is good. A server's: the response in DER to send with its
-   certificate, which it must be about; function(conn, certificate, pair) returning one, or nil, where pair is the index among
-   keypairs, 0 for a certificate that is not from there; or an array, of responses for several certificates and of a function
-   that is asked where none of them fits. true; or false, message, detail. SSL_CTX_set_tlsext_status_cb(3). */
+/* ctx:setocsp(value: string|function|(string|function)[]|nil) -> true | false, message, detail
+   At any time, for the connections to come (a server's: for handshakes to come); nil: nothing any more. A client's:
+   "request": ask the server for an OCSP response, and end the handshake when it says that the certificate is revoked;
+   "require": when there is none that says that it is good. A server's: the response in DER to send with its
+   certificate, which it must be about; function(conn, certificate, pair) returning one, or nil, where pair is the
+   index among keypairs, 0 for a certificate that is not from there; or an array, of responses for several
+   certificates and of a function that is asked where none of them fits. SSL_CTX_set_tlsext_status_cb(3). */
 static int setocsp(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);

@@ -227,6 +227,20 @@ static void set_text(lua_State *L, const char *key, const char *text)
   lua_setfield(L, -2, key);
 }
 
+/* table ssl.OcspStatus
+   What an OCSP response says of a certificate; times in seconds since 1970.
+   - response: string -- "successful", the responder's error, or "unreadable"
+   - status: "good"|"revoked"|"unknown"
+   - reason: string -- why it was revoked
+   - reasoncode: number -- the same as a number, RFC 5280 section 5.3.1
+   - thisupdate: number
+   - nextupdate: number
+   - revocationtime: number
+   - verified: boolean -- it is about the certificate, in its time, and signed for its issuer
+   - message: string -- what is wrong with it
+   - verdict: string -- the same in a word: "good", "revoked", "unknown", "missing", "unreadable", "refused", "foreign",
+     "noissuer", "unsigned", "early", "stale", "unchecked"
+   - der: string -- the response itself */
 void tls_ocsp_push(lua_State *L, const tls_ocsp_facts *f, const unsigned char *der, size_t n)
 {
   static const char *const status[] = {"good", "revoked", "unknown"};
@@ -288,8 +302,9 @@ static void release(void *p)
   OPENSSL_free(p);
 }
 
-/* cert:ocsprequest(issuer) -> the DER to POST as application/ocsp-request to cert:ocspurl(), without a nonce | nil, message,
-   detail. issuer: the certificate of the CA that issued cert. OCSP_request_add0_id(3), RFC 6960 appendix A. */
+/* cert:ocsprequest(issuer: ssl.Certificate) -> der: string | nil, message, detail
+   The DER to POST as application/ocsp-request to cert:ocspurl(), without a nonce. issuer: the certificate of the CA
+   that issued cert. OCSP_request_add0_id(3), RFC 6960 appendix A. */
 int tls_ocsp_request(lua_State *L)
 {
   int n = 0;
@@ -313,8 +328,9 @@ int tls_ocsp_request(lua_State *L)
   return 1;
 }
 
-/* cert:ocspcheck(issuer, der) -> the table that conn:getocsp() gives, for a responder's answer about cert: believed (its
-   field `verified`) when it is signed for the issuer, in its time, and about cert. OCSP_basic_verify(3). */
+/* cert:ocspcheck(issuer: ssl.Certificate, der: string) -> status: ssl.OcspStatus
+   The table that conn:getocsp() gives, for a responder's answer about cert: believed (its field `verified`) when it
+   is signed for the issuer, in its time, and about cert. OCSP_basic_verify(3). */
 int tls_ocsp_checkcert(lua_State *L)
 {
   size_t n;

@@ -285,8 +285,9 @@ void tls_psk_adopt(tls_connection *c, const tls_context *ctx)
   tls_psk_prepare(c, ctx);
 }
 
-/* conn:getpskidentity(): the identity of the pre-shared key that the peers agreed on; nil when they use none, or the handshake
-   is not done. SSL_get_psk_identity(3). */
+/* conn:getpskidentity() -> identity: string | nil
+   The identity of the pre-shared key that the peers agreed on; nil when they use none, or the handshake is not done.
+   SSL_get_psk_identity(3). */
 static int getpskidentity(lua_State *L)
 {
   const SSL *ssl = tls_connected(L);

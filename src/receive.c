@@ -394,9 +394,11 @@ TLS_NOINLINE static int receive_more(lua_State *L, tls_connection *c, enum patte
   return receive_done(&r, status);
 }
 
-/* conn:receive([pattern [, prefix]]): "*l" a line without its end (default), "*a" all until the peer closes, or a number
-   of bytes; what is received is put behind prefix, which counts. Returns the string, nil, nil; or nil, message, what came
-   so far, detail. "wantread" or "wantwrite": the timeout is over. LuaSocket's tcp:receive, SSL_read(3). */
+/* conn:receive([pattern: "*l"|"*a"|integer [, prefix: string]]) -> data: string, nil, nil |
+     nil, message, partial: string, detail
+   "*l" a line without its end (default), "*a" all until the peer closes, or a number of bytes; what is received is
+   put behind prefix, which counts. partial: what came so far, to be given back as prefix. "wantread" or "wantwrite":
+   the timeout is over. LuaSocket's tcp:receive, SSL_read(3). */
 int tls_receive(lua_State *L)
 {
   size_t count = 0;
@@ -406,8 +408,8 @@ int tls_receive(lua_State *L)
   return !prefix && quick(L, c, pattern, count) ? 3 : receive_more(L, c, pattern, count);
 }
 
-/* conn:read([max]): what is there to read, at least one byte and at most max (16384); waits for the first. Returns a string;
-   or nil, message, detail. SSL_read(3). */
+/* conn:read([max: integer]) -> data: string | nil, message, detail
+   What is there to read, at least one byte and at most max (16384); waits for the first. SSL_read(3). */
 int tls_read(lua_State *L)
 {
   reader r;

@@ -134,15 +134,18 @@ static int send_data(lua_State *L, bool once)
   return 4;
 }
 
-/* conn:send(data [, i [, j]]): sends data:sub(i, j). Returns the index of the last byte sent, nil, nil; or nil, message,
-   the index of the last byte sent, detail: call again from the next one. LuaSocket's tcp:send, SSL_write(3). */
+/* conn:send(data: string [, i: integer [, j: integer]]) -> last: integer, nil, nil |
+     nil, message, last: integer, detail
+   Sends data:sub(i, j). last: the index of the last byte sent; after a timeout, "wantread" or "wantwrite", call again
+   from the next one. LuaSocket's tcp:send, SSL_write(3). */
 int tls_send(lua_State *L)
 {
   return send_data(L, false);
 }
 
-/* conn:write(data [, i [, j]]): one step of sending data:sub(i, j), a record at the most. Returns the index of the last byte
-   sent, nil, nil; or nil, message, index, detail as send does. SSL_write(3). */
+/* conn:write(data: string [, i: integer [, j: integer]]) -> last: integer, nil, nil |
+     nil, message, last: integer, detail
+   One step of sending data:sub(i, j), a record at the most. Returns what send does. SSL_write(3). */
 int tls_write(lua_State *L)
 {
   return send_data(L, true);

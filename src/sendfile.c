@@ -192,11 +192,12 @@ static lua_Number check_whole(lua_State *L, int arg, lua_Number def)
   return n;
 }
 
-/* conn:sendfile(file [, offset [, count]]): sends `count` bytes of a regular file from `offset` on (0 is its first byte);
-   without count all that the file has when the call begins. file: a handle of Lua's io library, whose position stays what
-   it is, or the number of a descriptor. Returns the bytes sent; or nil, message, the bytes sent, detail: after a timeout
-   ("wantwrite") call again with the offset and count of the rest. info("ktls") tells whether the kernel does the work.
-   SSL_sendfile(3), pread(2). */
+/* conn:sendfile(file: file*|integer [, offset: integer [, count: integer]]) -> sent: integer |
+     nil, message, sent: integer, detail
+   Sends `count` bytes of a regular file from `offset` on (0 is its first byte); without count all that the file has
+   when the call begins. file: a handle of Lua's io library, whose position stays what it is, or the number of a
+   descriptor. sent: how many bytes were. After a timeout ("wantwrite") call again with the offset and count of the
+   rest. info("ktls") tells whether the kernel does the work. SSL_sendfile(3), pread(2). */
 static int conn_sendfile(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);

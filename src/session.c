@@ -44,8 +44,9 @@ static void release(void *p)
   OPENSSL_free(p);
 }
 
-/* session:export(): the session as a string for ssl.loadsession. It holds the keys of the session: whoever has it can read
-   what a resumed connection says. i2d_SSL_SESSION(3). */
+/* session:export() -> data: string | nil, message, detail
+   The session as a string for ssl.loadsession. It holds the keys of the session: whoever has it can read what a
+   resumed connection says. i2d_SSL_SESSION(3). */
 static int export_session(lua_State *L)
 {
   tls_box *box = tls_newbox(L, release);
@@ -67,7 +68,8 @@ static void release_bio(void *p)
   BIO_free(p);
 }
 
-/* session:pem(): the same as text, which the openssl program reads too. PEM_write_bio_SSL_SESSION(3). */
+/* session:pem() -> pem: string | nil, message, detail
+   The same as export as text, which the openssl program reads too. PEM_write_bio_SSL_SESSION(3). */
 static int session_pem(lua_State *L)
 {
   SSL_SESSION *p = self(L)->p;
@@ -84,7 +86,8 @@ static int session_pem(lua_State *L)
   return 1;
 }
 
-/* session:lifetime(): seconds from now until it is no longer accepted; 0 when that is past. SSL_SESSION_get_timeout(3). */
+/* session:lifetime() -> seconds: integer
+   Seconds from now until it is no longer accepted; 0 when that is past. SSL_SESSION_get_timeout(3). */
 static int lifetime(lua_State *L)
 {
   const SSL_SESSION *p = self(L)->p;
@@ -133,8 +136,9 @@ static SSL_SESSION *parse_text(const char *text, size_t n)
   return s;
 }
 
-/* ssl.core.loadsession(text): a session out of what export gave, or out of PEM as `openssl s_client -sess_out` writes it;
-   nil, message, detail for anything else. */
+/* ssl.loadsession(text: string) -> session: ssl.Session | nil, message, detail
+   A session out of what export gave, or out of PEM as `openssl s_client -sess_out` writes it; anything else is a
+   failure. */
 int tls_session_load(lua_State *L)
 {
   size_t n;
@@ -169,7 +173,8 @@ static SSL_SESSION *resumable(const tls_connection *c)
   return s != NULL && SSL_SESSION_is_resumable(s) == 1 ? SSL_SESSION_dup(s) : NULL;
 }
 
-/* conn:getsession(): a client's session to resume later, nil when the server has sent none yet: with TLS 1.3 it comes with the
+/* conn:getsession() -> session: ssl.Session | nil | nil, message, detail
+   A client's session to resume later, nil alone when the server has sent none yet: with TLS 1.3 it comes with the
    first data, and a new one for each connection. SSL_CTX_sess_set_new_cb(3). */
 static int getsession(lua_State *L)
 {
@@ -186,8 +191,9 @@ static int getsession(lua_State *L)
   return 1;
 }
 
-/* conn:setsession(session): tries to resume it in the handshake to come, which is a full one if the server refuses. true;
-   or nil, message, detail when the context verifies in another way than the session's did. SSL_set_session(3). */
+/* conn:setsession(session: ssl.Session) -> true | nil, message, detail
+   Tries to resume it in the handshake to come, which is a full one if the server refuses. A failure when the context
+   verifies in another way than the session's did. SSL_set_session(3). */
 static int setsession(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
@@ -207,7 +213,8 @@ static int setsession(lua_State *L)
   return 1;
 }
 
-/* conn:sessionreused(): was a session resumed? SSL_session_reused(3). */
+/* conn:sessionreused() -> boolean
+   Was a session resumed? SSL_session_reused(3). */
 static int sessionreused(lua_State *L)
 {
   const SSL *ssl = tls_connected(L);

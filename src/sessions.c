@@ -289,15 +289,20 @@ static int settickets(lua_State *L)
   return tls_answer(L, 1, NULL);
 }
 
+/* table ssl.Stats
+   - handshakes: integer -- those that succeeded
+   - full: integer
+   - resumed: integer
+   - hits: integer -- client with a cache: handshakes that found a session in it; server: offered sessions that were resumed
+   - misses: integer -- client: handshakes that found none; server: offered sessions that were not resumed */
 static void set_count(lua_State *L, const char *name, uint64_t n)
 {
   lua_pushnumber(L, (lua_Number)n);
   lua_setfield(L, -2, name);
 }
 
-/* ctx:stats(): what became of the handshakes of the context's connections since it was made: a table with handshakes (those
-   that succeeded), full and resumed (which of the two they were), hits and misses: for a client with a cache, handshakes that
-   found a session in it and those that did not; for a server, sessions offered by clients that were resumed and that were not. */
+/* ctx:stats() -> stats: ssl.Stats
+   What became of the handshakes of the context's connections since it was made. */
 static int stats(lua_State *L)
 {
   static const tls_sessions none;

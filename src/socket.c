@@ -118,24 +118,24 @@ static int push_address(lua_State *L, enum end end)
   return a.any.sa_family == AF_UNIX ? push_path(L, &a, len) : push_inet(L, c, end, &a, len);
 }
 
-/* conn:getsockname(): address, port (a string of digits), "inet" or "inet6"; of a Unix socket its
-   path alone. nil, message, detail when there is none. LuaSocket's tcp:getsockname,
-   getsockname(2). */
+/* conn:getsockname() -> address: string, port: string, family: "inet"|"inet6" | path: string | nil, message, detail
+   Our end: its address, its port in digits, and the family; of a Unix socket its path alone. LuaSocket's
+   tcp:getsockname, getsockname(2). */
 static int conn_getsockname(lua_State *L)
 {
   return push_address(L, LOCAL);
 }
 
-/* conn:getpeername(): the other end's address, port (a number), "inet" or "inet6"; of a Unix socket
-   its path alone. nil, message, detail when there is none. LuaSocket's tcp:getpeername,
+/* conn:getpeername() -> address: string, port: integer, family: "inet"|"inet6" | path: string | nil, message, detail
+   The other end: its address, its port, and the family; of a Unix socket its path alone. LuaSocket's tcp:getpeername,
    getpeername(2). */
 static int conn_getpeername(lua_State *L)
 {
   return push_address(L, PEER);
 }
 
-/* conn:getfamily(): "inet4", "inet6" or "unix"; nil, message, detail when there is no socket.
-   LuaSocket's tcp:getfamily. */
+/* conn:getfamily() -> family: "inet4"|"inet6"|"unix" | nil, message, detail
+   The family of the socket; a failure when there is none. LuaSocket's tcp:getfamily. */
 static int getfamily(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -304,9 +304,10 @@ static int get_limit(lua_State *L, tls_connection *c, const option *o)
   return 1;
 }
 
-/* conn:getoption(name): the value of an option of the socket, as LuaSocket's tcp:getoption: a
-   boolean, a number, for "linger" a table, for "error" a message or nil; "maxreceive": bytes, 0 for
-   no limit; "maxinput", "maxoutput" of an engine: bytes. nil, message, detail when the system refuses. getsockopt(2), socket(7), tcp(7). */
+/* conn:getoption(name: string) -> value: boolean|number|table|string | nil | nil, message, detail
+   The value of an option of the socket, as LuaSocket's tcp:getoption: a boolean, a number, for "linger" a table, for
+   "error" a message or nil; "maxreceive": bytes, 0 for no limit; "maxinput", "maxoutput" of an engine: bytes.
+   getsockopt(2), socket(7), tcp(7). */
 static int getoption(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
@@ -366,10 +367,10 @@ static int set_limit(lua_State *L, tls_connection *c, const option *o)
   return 1;
 }
 
-/* conn:setoption(name, value): as LuaSocket's tcp:setoption, but a number option refuses what is no
-   number; "maxreceive": the most bytes that one receive of a line or of all may gather, 0 or nil:
-   any number; "maxinput", "maxoutput": the most bytes that may wait in an engine to be read, and to
-   be drained (1 MiB). Returns 1; nil, message, detail when the system refuses. setsockopt(2). */
+/* conn:setoption(name: string [, value: boolean|number|table]) -> 1 | nil, message, detail
+   As LuaSocket's tcp:setoption, but a number option refuses what is no number; "maxreceive": the most bytes that one
+   receive of a line or of all may gather, 0 or nil: any number; "maxinput", "maxoutput": the most bytes that may wait
+   in an engine to be read, and to be drained (1 MiB). setsockopt(2). */
 static int setoption(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
@@ -401,8 +402,9 @@ static int setoption(lua_State *L)
 
 /* ---- timeouts, and what waits ---- */
 
-/* conn:gettimeout(): the two timeouts that settimeout sets, "b" then "t", in seconds; negative:
-   none. In every state. LuaSocket's tcp:gettimeout. */
+/* conn:gettimeout() -> block: number, total: number
+   The two timeouts that settimeout sets, "b" then "t", in seconds; negative: none. In every state. LuaSocket's
+   tcp:gettimeout. */
 static int gettimeout(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -411,9 +413,9 @@ static int gettimeout(lua_State *L)
   return 2;
 }
 
-/* conn:pending(): how many bytes of plaintext receive would find without asking the socket. Records
-   that were read ahead and not decrypted yet are not counted, though dirty() tells of them. 0 when
-   not connected. SSL_pending(3). */
+/* conn:pending() -> bytes: integer
+   How many bytes of plaintext receive would find without asking the socket. Records that were read ahead and not
+   decrypted yet are not counted, though dirty() tells of them. 0 when not connected. SSL_pending(3). */
 static int pending(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);

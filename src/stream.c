@@ -70,7 +70,8 @@ static bool readable(const tls_connection *c)
   return SSL_pending(c->ssl) > 0 || (!c->starved && waiting);
 }
 
-/* conn:dirty(): is there something to read that select on the descriptor would not tell of? LuaSocket's tcp:dirty. */
+/* conn:dirty() -> boolean
+   Is there something to read that select on the descriptor would not tell of? LuaSocket's tcp:dirty. */
 static int dirty(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -78,7 +79,8 @@ static int dirty(lua_State *L)
   return 1;
 }
 
-/* conn:getstats(): bytes received, bytes sent, age in seconds. LuaSocket's tcp:getstats. */
+/* conn:getstats() -> received: number, sent: number, age: number
+   Bytes of plaintext received and sent, and the connection's age in seconds. LuaSocket's tcp:getstats. */
 static int getstats(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -88,7 +90,8 @@ static int getstats(lua_State *L)
   return 3;
 }
 
-/* conn:setstats([received [, sent [, age]]]): absent ones stay. Returns 1. LuaSocket's tcp:setstats. */
+/* conn:setstats([received: number [, sent: number [, age: number]]]) -> 1
+   What getstats is to count from; absent ones stay. LuaSocket's tcp:setstats. */
 static int setstats(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);

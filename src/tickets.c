@@ -114,9 +114,14 @@ static void release(void *p)
   tls_tickets_free(p);
 }
 
-/* ctx:setticketkeys(list): from now on a server's session tickets are encrypted with the first key of the list and accepted
-   by all of them; tickets of any other key mean a full handshake. Each is a table with name (16 bytes), aes and hmac (32
-   bytes each). To change keys put the new one in front and keep the old one as long as sessions last. All or nothing.
+/* table ssl.TicketKey
+   - name: string -- 16 bytes
+   - aes: string -- 32 bytes
+   - hmac: string -- 32 bytes */
+/* ctx:setticketkeys(keys: ssl.TicketKey[]) -> true | false, message, detail
+   From now on a server's session tickets are encrypted with the first key of the list and accepted by all of them;
+   tickets of any other key mean a full handshake. Each is a table with name (16 bytes), aes and hmac (32 bytes each).
+   To change keys put the new one in front and keep the old one as long as sessions last. All or nothing.
    SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
 static int setticketkeys(lua_State *L)
 {

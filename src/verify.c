@@ -333,9 +333,10 @@ static void push_verdict(lua_State *L, const tls_connection *c, long result)
   }
 }
 
-/* conn:getpeerverification(): true when OpenSSL found nothing wrong, also when no certificate was asked for; or false and
-   what was wrong: text, or { [depth + 1] = { text, ... } } with lsec_continue or lsec_ignore_purpose. Answers after a
-   failed handshake too. SSL_get_verify_result(3). */
+/* conn:getpeerverification() -> true | false, problems: string|table<integer, string[]>
+   true when OpenSSL found nothing wrong, also when no certificate was asked for. problems: what was wrong, a text, or
+   with lsec_continue or lsec_ignore_purpose { [depth + 1] = { text, ... } }. Answers after a failed handshake too.
+   SSL_get_verify_result(3). */
 static int getpeerverification(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
@@ -358,8 +359,9 @@ static int getpeerverification(lua_State *L)
   return 2;
 }
 
-/* conn:setdane(host): verify by TLSA records, for this name, which is sent as SNI too. Needs a context with dane. Returns
-   a boolean. SSL_dane_enable(3), RFC 7671. */
+/* conn:setdane(host: string) -> boolean
+   Verify by TLSA records, for this name, which is sent as SNI too. Needs a context with dane. false: it cannot be.
+   SSL_dane_enable(3), RFC 7671. */
 static int setdane(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
@@ -386,7 +388,8 @@ static bool check_byte(lua_State *L, int arg, uint8_t *out)
   return (lua_Number)*out >= n; /* no fraction */
 }
 
-/* conn:settlsa(usage, selector, matchingtype, data): one TLSA record; data: bytes. Returns a boolean.
+/* conn:settlsa(usage: integer, selector: integer, matchingtype: integer, data: string) -> boolean
+   One TLSA record to verify by; data: bytes. false: OpenSSL takes no such record, or setdane was not called.
    SSL_dane_tlsa_add(3), RFC 6698. */
 static int settlsa(lua_State *L)
 {

@@ -67,9 +67,10 @@ bool tls_wait(const tls_connection *c, enum tls_status want, tls_deadline *d)
   return false;
 }
 
-/* conn:settimeout([seconds [, mode]]): how long dohandshake, send and receive wait; nil or negative: for ever. mode "b"
-   (default): each wait for the peer; "t" or "r": the whole call; only the first letter counts. Each mode has its own
-   value. Returns 1. LuaSocket's tcp:settimeout. */
+/* conn:settimeout([seconds: number [, mode: "b"|"t"|"r"]]) -> 1
+   How long dohandshake, send and receive wait; nil or negative: for ever. mode "b" (default): each wait for the peer;
+   "t" or "r": the whole call; only the first letter counts. Each mode has its own value. LuaSocket's tcp:settimeout.
+   */
 static int settimeout(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);

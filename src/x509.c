@@ -104,13 +104,15 @@ static int print_pem(BIO *out, const X509 *cert)
   return PEM_write_bio_X509(out, cert);
 }
 
-/* cert:pem() -> PEM text | nil */
+/* cert:pem() -> pem: string | nil
+   The certificate in PEM. */
 static int meth_pem(lua_State *L)
 {
   return pushprinted(L, print_pem);
 }
 
-/* cert:der() -> bytes | nil */
+/* cert:der() -> der: string | nil
+   The certificate's bytes, i2d_X509(3). */
 static int meth_der(lua_State *L)
 {
   X509 *cert = tls_holdcertificate(L);
@@ -145,7 +147,8 @@ static const char *keytype(const EVP_PKEY *key)
   }
 }
 
-/* cert:pubkey() -> PEM text, "RSA" | "DSA" | "DH" | "EC" | "Unknown", bits | nil */
+/* cert:pubkey() -> pem: string, type: "RSA"|"DSA"|"DH"|"EC"|"Unknown", bits: integer | nil
+   The public key in PEM, its type (Ed25519 is Unknown, as in LuaSec) and its size in bits. */
 static int meth_pubkey(lua_State *L)
 {
   pushprinted(L, print_pubkey);
@@ -160,8 +163,8 @@ static int meth_pubkey(lua_State *L)
   return 3;
 }
 
-/* cert:setencode("ai5" | "utf8") -> boolean: how names are given from now on. Only the beginning
-   counts. */
+/* cert:setencode(encoding: "ai5"|"utf8") -> known: boolean
+   How names are given from now on. Only the beginning counts. */
 static int meth_setencode(lua_State *L)
 {
   const char *name = luaL_checkstring(L, 2);
@@ -185,8 +188,8 @@ static void tohex(char *out, const unsigned char *p, size_t n, const char *digit
   }
 }
 
-/* cert:serial() -> upper-case hexadecimal, whole bytes; "0" for zero; "-" in front of a negative
-   one */
+/* cert:serial() -> serial: string
+   The serial number: upper-case hexadecimal, whole bytes; "0" for zero; "-" in front of a negative one */
 static int meth_serial(lua_State *L)
 {
   const ASN1_INTEGER *serial = X509_get0_serialNumber(tls_holdcertificate(L));
@@ -219,7 +222,8 @@ static const EVP_MD *digest_named(const char *name)
   return strcmp(name, "sha512") == 0 ? EVP_sha512() : NULL;
 }
 
-/* cert:digest(["sha1" | "sha256" | "sha512"]) -> lower-case hexadecimal | nil, message, detail */
+/* cert:digest([algorithm: "sha1"|"sha256"|"sha512"]) -> hex: string | nil, message, detail
+   The fingerprint in lower-case hexadecimal, by SHA-1 unless told otherwise. X509_digest(3). */
 static int meth_digest(lua_State *L)
 {
   const char *name = luaL_optstring(L, 2, "sha1");
@@ -240,7 +244,8 @@ static int meth_digest(lua_State *L)
   return 1;
 }
 
-/* cert:getsignaturename() -> OpenSSL's short name of the signature algorithm, "RSA-SHA256" */
+/* cert:getsignaturename() -> name: string
+   OpenSSL's short name of the signature algorithm, "RSA-SHA256" */
 static int meth_getsignaturename(lua_State *L)
 {
   int nid = X509_get_signature_nid(tls_selfcertificate(L)->cert);
@@ -260,7 +265,9 @@ static int print_notafter(BIO *out, const X509 *cert)
   return ASN1_TIME_print(out, X509_get0_notAfter(cert)) || BIO_pending(out) > 0;
 }
 
-/* cert:notbefore(), cert:notafter() -> "Nov 21 01:46:50 2026 GMT" | "Bad time value" */
+/* cert:notbefore() -> date: string
+   cert:notafter() -> date: string
+   The beginning and the end of the certificate's time as text: "Nov 21 01:46:50 2026 GMT", or "Bad time value". */
 static int meth_notbefore(lua_State *L)
 {
   return pushprinted(L, print_notbefore);
@@ -291,8 +298,8 @@ static X509 *read_pem(const char *pem, size_t len)
   return cert;
 }
 
-/* ssl.x509.load(pem) -> certificate | nil, message, detail. Reads the first certificate in the
-   text. */
+/* ssl.x509.load(pem: string) -> certificate: ssl.Certificate | nil, message, detail
+   Reads the first certificate in the text. ssl.loadcertificate is the same function. */
 static int load(lua_State *L)
 {
   size_t len;

@@ -45,7 +45,9 @@ static int pushtime(lua_State *L, const ASN1_TIME *t)
   return 1;
 }
 
-/* cert:notbeforetime(), cert:notaftertime() -> seconds since 1970 | nil, message, detail */
+/* cert:notbeforetime() -> time: integer | nil, message, detail
+   cert:notaftertime() -> time: integer | nil, message, detail
+   The beginning and the end of the certificate's time in seconds since 1970. */
 int tls_check_notbeforetime(lua_State *L)
 {
   return pushtime(L, X509_get0_notBefore(tls_selfcertificate(L)->cert));
@@ -66,7 +68,8 @@ static bool valid_at(const X509 *cert, time_t t)
   return X509_cmp_time(first, &t) < 0 && !over;
 }
 
-/* cert:validat(seconds) -> boolean: notBefore <= seconds <= notAfter */
+/* cert:validat(seconds: number) -> boolean
+   notBefore <= seconds <= notAfter, in seconds since 1970. */
 int tls_check_validat(lua_State *L)
 {
   time_t t = (time_t)luaL_checkinteger(L, 2);
@@ -110,9 +113,9 @@ static int verify_issued(X509 *issuer, X509 *subject, STACK_OF(X509) *chain, int
   return err;
 }
 
-/* issuer:issued(subject [, intermediate...]) -> true | nil, message, detail. X509_verify_cert(3)
-   with the issuer as the only root, dates included, purposes not; an issuer that is no root itself
-   ends no chain. */
+/* cert:issued(subject: ssl.Certificate [, ...: ssl.Certificate]) -> true | nil, message, detail
+   Has this certificate issued the subject, by way of the intermediates that follow it? X509_verify_cert(3) with this
+   certificate as the only root, dates included, purposes not; one that is no root itself ends no chain. */
 int tls_check_issued(lua_State *L)
 {
   tls_certificate *issuer = tls_selfcertificate(L);
@@ -188,9 +191,10 @@ static unsigned check_flags(lua_State *L)
   return subject ? set : set | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
 }
 
-/* cert:checkhost(name [, flag...]) -> boolean. Flags are those of X509_check_host(3) in lower case.
-   Partial wildcards never match, the subject's common name only with "always_check_subject", IP
-   literals not at all (see checkip). One trailing dot of the name is passed over. */
+/* cert:checkhost(name: string [, ...: string]) -> boolean
+   Is it for this DNS name? The strings after it are flags, those of X509_check_host(3) in lower case. Partial
+   wildcards never match, the subject's common name only with "always_check_subject", IP literals not at all (see
+   checkip). One trailing dot of the name is passed over. */
 int tls_check_host(lua_State *L)
 {
   size_t len;
@@ -204,7 +208,8 @@ int tls_check_host(lua_State *L)
   return 1;
 }
 
-/* cert:checkip(text) -> boolean: an address among the alternative names. X509_check_ip(3). */
+/* cert:checkip(address: string) -> boolean
+   Is this IP literal an address among the alternative names? X509_check_ip(3). */
 int tls_check_ip(lua_State *L)
 {
   size_t len;
@@ -217,7 +222,8 @@ int tls_check_ip(lua_State *L)
   return 1;
 }
 
-/* cert:checkemail(address) -> boolean: one of the alternative names. X509_check_email(3). */
+/* cert:checkemail(address: string) -> boolean
+   Is it one of the alternative names? X509_check_email(3). */
 int tls_check_email(lua_State *L)
 {
   size_t len;

@@ -93,7 +93,13 @@ static void push_name(lua_State *L, const encoder *enc, const X509_NAME *name)
   }
 }
 
-/* cert:subject(), cert:issuer() -> { {oid=, name=, value=}, ... } in the certificate's order */
+/* table ssl.NamePart
+   - oid: string
+   - name: string -- OpenSSL's long name, "commonName"
+   - value: string -- as setencode says */
+/* cert:subject() -> name: ssl.NamePart[]
+   cert:issuer() -> name: ssl.NamePart[]
+   The parts of the name in the certificate's order. */
 int tls_names_subject(lua_State *L)
 {
   const X509 *cert = tls_holdcertificate(L);
@@ -245,9 +251,9 @@ static void add_extension(lua_State *L, const encoder *enc, tls_box *box, int re
   tls_emptybox(box);
 }
 
-/* cert:extensions() -> { ["2.5.29.17"] = {name=, dNSName={...}, rfc822Name=,
-   uniformResourceIdentifier=, iPAddress=, [otherName's oid] = {name=, ...}} }: the alternative
-   names, of all such extensions that can be read. */
+/* cert:extensions() -> extensions: table<string, table>
+   By OID the alternative names: { ["2.5.29.17"] = {name=, dNSName={...}, rfc822Name=, uniformResourceIdentifier=,
+   iPAddress=, [otherName's oid] = {name=, ...}} }, of all such extensions that can be read. */
 int tls_names_extensions(lua_State *L)
 {
   X509 *cert = tls_holdcertificate(L);
@@ -269,7 +275,8 @@ static void free_urls(void *p)
   X509_email_free(p);
 }
 
-/* cert:ocspurl() -> the first address of an OCSP responder | nil */
+/* cert:ocspurl() -> url: string | nil
+   The first address of an OCSP responder. */
 int tls_names_ocspurl(lua_State *L)
 {
   tls_box *box = tls_newbox(L, free_urls);
@@ -287,9 +294,9 @@ int tls_names_ocspurl(lua_State *L)
 
 /* ---- names in one line ------------------------------------------------------------------------*/
 
-/* cert:oneline([which]) -> the subject's name, or with "issuer" the issuer's, in OpenSSL's old form
-   of one line, "/C=DE/CN=name" with bytes that are not printable as \\xHH; for showing, not for
-   decisions. X509_NAME_oneline(3). */
+/* cert:oneline([which: "subject"|"issuer"]) -> name: string
+   The subject's name, or with "issuer" the issuer's, in OpenSSL's old form of one line, "/C=DE/CN=name" with bytes
+   that are not printable as \\xHH; for showing, not for decisions. X509_NAME_oneline(3). */
 int tls_names_oneline(lua_State *L)
 {
   static const char *const names[] = {"subject", "issuer", NULL};

@@ -52,11 +52,9 @@ local function switch(set, other, on)
   return sum
 end
 
---- Reads a list of protocol names with commas or colons; "!" in front of one takes it away.
--- @tparam string list tlsv1.0 to tlsv1.3, tlsv1, all, legacy, default, secure
--- @treturn[1] number the sum of their constants
--- @treturn[2] number -1
--- @treturn[2] string what is wrong
+--- libtls.config.parse_protocols(list: string) -> protocols: integer | -1, message
+-- Reads a list of protocol names with commas or colons, tlsv1.0 to tlsv1.3, tlsv1, all, legacy, default, secure; "!" in
+-- front of one takes it away. Answers the sum of their constants.
 function M.parse_protocols(list)
   list = args.string("parse_protocols", 1, list)
   local set = 0
@@ -96,17 +94,13 @@ local function readfile(what, path)
   return nil, ("failed to %s %s file '%s': %s"):format(verb, what, path, why)
 end
 
---- The file with the certificates of authorities that OpenSSL was built to look at, whether it exists or not.
+--- libtls.config.default_ca_cert_file() -> path: string
+-- The file with the certificates of authorities that OpenSSL was built to look at, whether it exists or not.
 -- X509_get_default_cert_file(3).
--- @treturn string
 function M.default_ca_cert_file() return (context.defaultlocations()) end
 
---- Reads a file into a string; with a password the private key in it comes out without encryption, as PKCS#8.
--- @tparam string path
--- @tparam[opt] string password
--- @treturn[1] string
--- @treturn[2] nil
--- @treturn[2] string what is wrong
+--- libtls.config.load_file(path: string [, password: string]) -> data: string | nil, message
+-- Reads a file into a string; with a password the private key in it comes out without encryption, as PKCS#8.
 function M.load_file(path, password)
   path = args.string("load_file", 1, path)
   password = args.optstring("load_file", 2, password)
@@ -149,6 +143,8 @@ local function switchmethod(name, changes)
   end)
 end
 
+--- config:set_alpn(protocols: string) -> true | false, message
+-- The protocols to offer or to choose from, with commas.
 setter("set_alpn", function(self, list)
   local names, size = {}, 0
   for name in (list .. ","):gmatch("([^,]*),") do
@@ -162,11 +158,18 @@ setter("set_alpn", function(self, list)
   return true
 end)
 
+--- config:set_ca(pem: string) -> true | false, message
+--- config:set_ca_file(path: string) -> true | false, message
+--- config:set_ca_path(directory: string) -> true | false, message
+-- Whom to trust: certificates in PEM, a file of them, a directory of hashed names.
 source("set_ca", "CA", function(self, pem)
   self.ca = pem
   return true
 end)
 
+--- config:set_crl(pem: string) -> true | false, message
+--- config:set_crl_file(path: string) -> true | false, message
+-- Revocation lists; peers that no list tells of are refused then.
 source("set_crl", "CRL", function(self, pem)
   self.crl = pem
   return true
@@ -201,6 +204,13 @@ local function setstaple(pair, der)
   return true
 end
 
+--- config:set_cert(pem: string) -> true | false, message
+--- config:set_cert_file(path: string) -> true | false, message
+--- config:set_key(pem: string) -> true | false, message
+--- config:set_key_file(path: string) -> true | false, message
+--- config:set_ocsp_staple(der: string) -> true | false, message
+--- config:set_ocsp_staple_file(path: string) -> true | false, message
+-- Our certificate with its chain, its key, and the OCSP response to staple.
 source("set_cert", "certificate", function(self, pem) return setcert(self.pair, pem) end)
 source("set_key", "key", function(self, pem) return setkey(self.pair, pem) end)
 source("set_ocsp_staple", "ocsp", function(self, der) return setstaple(self.pair, der) end)
@@ -234,11 +244,18 @@ local function pairmethod(name, fromfiles, adds)
   end)
 end
 
+--- config:set_keypair(cert: string, key: string [, staple: string]) -> true | false, message
+--- config:set_keypair_file(cert: string, key: string [, staple: string]) -> true | false, message
+--- config:add_keypair(cert: string, key: string [, staple: string]) -> true | false, message
+--- config:add_keypair_file(cert: string, key: string [, staple: string]) -> true | false, message
+-- Certificate, key and OCSP response at once; add: a further pair, which a server chooses by the name asked for.
 pairmethod("set_keypair", false, false)
 pairmethod("set_keypair_file", true, false)
 pairmethod("add_keypair", false, true)
 pairmethod("add_keypair_file", true, true)
 
+--- config:clear_keys() -> nothing
+-- Lets go of the private keys.
 method("clear_keys", function(self)
   self.pair.key = nil
   for _, pair in ipairs(self.more) do pair.key = nil end
@@ -248,6 +265,8 @@ end)
 
 local function scratch() return assert(context.create("any")) end
 
+--- config:set_ciphers(list: string) -> true | false, message
+-- "secure" (default), "compat", "legacy", "insecure", or a cipher list of OpenSSL's, openssl-ciphers(1).
 setter("set_ciphers", function(self, list)
   local meant = ciphers[list:lower()] or list
   if not context.setcipher(scratch(), meant) then return false, ("no ciphers for '%s'"):format(list) end
@@ -255,6 +274,8 @@ setter("set_ciphers", function(self, list)
   return true
 end)
 
+--- config:set_dheparams(how: "none"|"auto"|"legacy") -> true | false, message
+-- Diffie-Hellman parameters of TLS 1.2: none, as strong as the key, 1024 bits.
 setter("set_dheparams", function(self, name)
   local how = name:lower()
   if how ~= "none" and how ~= "auto" and how ~= "legacy" then return false, ("invalid dhe param '%s'"):format(name) end
@@ -272,6 +293,9 @@ local function setcurves(self, names)
   return true
 end
 
+--- config:set_ecdhecurve(name: string) -> true | false, message
+--- config:set_ecdhecurves(names: string) -> true | false, message
+-- The groups of the key exchange, with commas or colons; "default": X25519, P-256, P-384.
 setter("set_ecdhecurve", function(self, name)
   local lower = name:lower()
   if lower == "none" or lower == "auto" or lower == "default" then name = STANDARD_CURVES end
@@ -290,6 +314,8 @@ setter("set_ecdhecurves", function(self, list)
   return setcurves(self, names)
 end)
 
+--- config:set_protocols(...: integer) -> true
+-- The versions to speak: libtls.TLS_v12 and the like, or what parse_protocols answers.
 method("set_protocols", function(self, ...)
   local set = 0
   for i = 1, select("#", ...) do
@@ -301,6 +327,8 @@ end)
 
 -- ---- verification
 
+--- config:set_verify_depth(depth: integer) -> true | false, message
+-- The most intermediate certificates in a chain, 6.
 method("set_verify_depth", function(self, depth)
   depth = args.integer("set_verify_depth", 2, depth)
   if depth > 2147483647 then return false, "verify depth too large" end
@@ -308,6 +336,17 @@ method("set_verify_depth", function(self, depth)
   return true
 end)
 
+--- config:insecure_noverifycert() -> nothing
+--- config:insecure_noverifyname() -> nothing
+--- config:insecure_noverifytime() -> nothing
+--- config:verify() -> nothing
+--- config:verify_client() -> nothing
+--- config:verify_client_optional() -> nothing
+--- config:prefer_ciphers_client() -> nothing
+--- config:prefer_ciphers_server() -> nothing
+--- config:ocsp_require_stapling() -> nothing
+-- Switches: what is not verified; all of it again; that a server asks clients for certificates; whose order of ciphers
+-- counts; that a client demands a stapled OCSP response.
 switchmethod("insecure_noverifycert", { verifycert = false })
 switchmethod("insecure_noverifyname", { verifyname = false })
 switchmethod("insecure_noverifytime", { verifytime = false })
@@ -320,12 +359,16 @@ switchmethod("ocsp_require_stapling", { requirestaple = true })
 
 -- ---- sessions
 
+--- config:set_session_id(id: string) -> true | false, message
+-- Up to 32 bytes that servers which resume each other's sessions have in common.
 setter("set_session_id", function(self, id)
   if #id > SESSION_ID then return false, "session ID too large" end
   self.sessionid = id .. ("\0"):rep(SESSION_ID - #id)
   return true
 end)
 
+--- config:set_session_lifetime(seconds: integer) -> true | false, message
+-- How long a server's tickets count, up to a day; 0, the default: no tickets.
 method("set_session_lifetime", function(self, seconds)
   seconds = args.integer("set_session_lifetime", 2, seconds)
   if seconds > MOST_LIFETIME then return false, "session lifetime too large" end
@@ -347,6 +390,8 @@ local function unfit(fd)
   end
 end
 
+--- config:set_session_fd(fd: integer) -> true | false, message
+-- A regular file with mode 0600 that keeps a client's session; -1: none.
 method("set_session_fd", function(self, fd)
   fd = args.integer("set_session_fd", 2, fd)
   if fd == -1 then
@@ -378,6 +423,8 @@ local function push(self, revision, key)
   self.ticketversion = self.ticketversion + 1
 end
 
+--- config:add_ticket_key(revision: integer, key: string) -> true | false, message
+-- A key of 48 bytes for session tickets, by which new ones are encrypted from now on.
 method("add_ticket_key", function(self, revision, key)
   revision = args.integer("add_ticket_key", 2, revision) % 2 ^ 32
   key = args.string("add_ticket_key", 3, key)
@@ -422,10 +469,8 @@ end
 
 local meta = args.metatable("libtls.config", Config, known)
 
---- Makes a configuration: certificate, name and time are verified; TLS 1.2 and 1.3.
--- @treturn[1] the configuration
--- @treturn[2] nil
--- @treturn[2] string what is wrong
+--- libtls.config.new() -> config: libtls.Config | nil, message
+-- Makes a configuration: certificate, name and time are verified; TLS 1.2 and 1.3.
 function M.new()
   local id, message = core.random(SESSION_ID)
   if not id then return nil, message end

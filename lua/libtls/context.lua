@@ -35,15 +35,14 @@ end
 
 -- ---- making
 
---- A client. Its configuration is looked at when it connects.
+--- libtls.client(config: libtls.Config) -> tls: libtls.Context
+-- A client. Its configuration is looked at when it connects.
 function M.client(cfg)
   return new { kind = "client", config = config.check("client", 1, cfg) }
 end
 
---- A server.
--- @treturn[1] the context
--- @treturn[2] nil
--- @treturn[2] string what is wrong
+--- libtls.server(config: libtls.Config) -> tls: libtls.Context | nil, message
+-- A server, which accepts connections.
 function M.server(cfg)
   local state = config.check("server", 1, cfg)
   local ctx, message = settings.context(state, "server")
@@ -94,6 +93,9 @@ local function accept(self, name, r, w)
   return new { kind = "connection", config = self.config, conn = conn, connected = true }
 end
 
+--- tls:accept_fds(r: integer, w: integer) -> connection: libtls.Context | nil, message
+--- tls:accept_socket(fd: integer) -> connection: libtls.Context | nil, message
+-- A server's connection on descriptors, which stay the program's.
 method("accept_fds", function(self, r, w) return accept(self, "accept_fds", r, w) end)
 method("accept_socket", function(self, fd) return accept(self, "accept_socket", fd, fd) end)
 
@@ -134,6 +136,9 @@ local function connectfds(self, called, r, w, name)
   return connected(self, conn, message)
 end
 
+--- tls:connect_fds(r: integer, w: integer [, servername: string]) -> true | false, message
+--- tls:connect_socket(fd: integer [, servername: string]) -> true | false, message
+-- A client's connection on descriptors, which stay the program's, and the name to verify.
 method("connect_fds", function(self, r, w, name)
   r, w = args.integer("connect_fds", 2, r), args.integer("connect_fds", 3, w)
   if r < 0 or w < 0 or r > 2147483647 or w > 2147483647 then r = nil end
@@ -179,6 +184,9 @@ local function connecthost(self, host, port, name)
   return connected(self, conn, message)
 end
 
+--- tls:connect(host: string [, port: string]) -> true | false, message
+--- tls:connect_servername(host: string [, port: string [, servername: string]]) -> true | false, message
+-- Connects a client to host, "host:port" when there is no port. servername: the name to verify in its place.
 method("connect", function(self, host, port)
   return connecthost(self, args.string("connect", 2, host), args.optstring("connect", 3, port))
 end)
@@ -246,6 +254,8 @@ local function handshake(self)
   return true
 end
 
+--- tls:handshake() -> true | false, message: string? [, want: integer]
+-- Shakes hands. want, behind no message: libtls.WANT_POLLIN or WANT_POLLOUT, wait for that and call again.
 method("handshake", handshake)
 
 -- ---- data
@@ -282,6 +292,8 @@ local function read(self, size)
   return nil, "read failed: " .. message
 end
 
+--- tls:read([size: integer]) -> data: string | nil, message: string?, again: boolean, want: integer | nothing
+-- Up to size bytes, 8192 unless told. Nothing at the end of the stream. again: wait for want and call again.
 method("read", function(self, size)
   size = args.optinteger("read", 2, size, BUFSIZ)
   return read(self, math.min(size < 0 and BUFSIZ or size, RECORD))
@@ -306,8 +318,13 @@ local function write(self, data)
   return nil, "write failed: " .. why
 end
 
+--- tls:write(data: string) -> sent: integer, nil, again: boolean, want: integer? | nil, message | nothing
+-- Sends what fits into a record. again: wait for want and call again with the rest.
 method("write", function(self, data) return write(self, args.string("write", 2, data)) end)
 
+--- tls:sendfile(file: file*|integer, bytes: integer [, offset: integer]) ->
+--   sent: integer, nil, again: boolean, want: integer? | nil, message | nothing
+-- Sends bytes of a file from offset on, as write does.
 method("sendfile", function(self, file, bytes, offset)
   if type(file) ~= "userdata" then file = args.integer("sendfile", 2, file) end
   bytes = args.integer("sendfile", 3, bytes)
@@ -335,6 +352,8 @@ local function notify(self)
   return nil, "shutdown failed: " .. message
 end
 
+--- tls:close() -> true | false, message: string?, want: integer?
+-- Sends close_notify; what connect opened is closed too. want: wait for it and call again.
 method("close", function(self)
   if self.kind == "server" then return false, "invalid operation for context" end
   if not self.connected then return true end
@@ -354,6 +373,8 @@ method("close", function(self)
   return true
 end)
 
+--- tls:reset() -> nothing
+-- Lets go of the connection; the context can connect again.
 method("reset", function(self)
   if self.conn then self.conn:close() end
   self.conn, self.connected, self.complete, self.owned, self.servername = nil, false, false, false, nil
@@ -362,6 +383,8 @@ end)
 
 -- ---- what there is to tell
 
+--- tls:ocsp_process_response(der: string) -> true | false, message
+-- Looks at an OCSP response that the program fetched; the methods peer_ocsp_* tell of it then.
 method("ocsp_process_response", function(self, der)
   der = args.string("ocsp_process_response", 2, der)
   if not self.complete then return false, "handshake not completed" end

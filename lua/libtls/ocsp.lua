@@ -37,8 +37,16 @@ local readers = {
   peer_ocsp_revocation_time = function(facts) return facts.revocationtime end,
 }
 
---- Adds the methods peer_ocsp_*, which answer nil, message as long as there is nothing to tell.
--- @tparam function method(name, f) adds one; f is called with the state
+--- tls:peer_ocsp_response_status() -> status: integer | nil, message
+--- tls:peer_ocsp_cert_status() -> status: integer | nil, message
+--- tls:peer_ocsp_crl_reason() -> reason: integer | nil, message
+--- tls:peer_ocsp_result() -> result: string | nil, message
+--- tls:peer_ocsp_this_update() -> time: integer | nil, message
+--- tls:peer_ocsp_next_update() -> time: integer | nil, message
+--- tls:peer_ocsp_revocation_time() -> time: integer | nil, message
+-- What the last OCSP response that could be believed says, in libtls' constants; times in seconds since 1970.
+
+-- Adds the methods, by a function method(name, f); f is called with the state.
 function M.addto(method)
   for name, read in pairs(readers) do
     method(name, function(self)

@@ -79,8 +79,25 @@ local function addchain(method)
   end)
 end
 
---- Adds the methods.
--- @tparam function method(name, f) adds one; f is called with the state and the arguments
+--- tls:conn_version() -> version: string | nothing
+--- tls:conn_cipher() -> cipher: string | nothing
+--- tls:conn_cipher_strength() -> bits: integer
+--- tls:conn_servername() -> name: string | nothing
+--- tls:conn_alpn_selected() -> protocol: string | nothing
+--- tls:conn_session_resumed() -> boolean
+-- What was negotiated, once the handshake is done.
+--- tls:peer_cert_provided() -> boolean
+--- tls:peer_cert_contains_name(name: string) -> boolean
+--- tls:peer_cert_hash() -> hash: string | nothing
+--- tls:peer_cert_subject() -> name: string | nothing
+--- tls:peer_cert_issuer() -> name: string | nothing
+--- tls:peer_cert_notbefore() -> time: integer
+--- tls:peer_cert_notafter() -> time: integer
+--- tls:peer_cert_chain_pem() -> pem: string | nil, message
+--- tls:peer_ocsp_url() -> url: string | nil, message
+-- The peer's certificate; times in seconds since 1970, -1 when there is none.
+
+-- Adds the methods, by a function method(name, f); f is called with the state and the arguments.
 function M.addto(method)
   addreaders(method)
   addnumbers(method)

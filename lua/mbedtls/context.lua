@@ -267,12 +267,25 @@ local function method(name, f)
   end
 end
 
+--- mbed:handshake() -> true | nil, message
+-- Shakes hands. "want-read" or "want-write", here and below: the function answered "" or took nothing; call again. A
+-- server of DTLS answers "hello verification required" when it has asked for a cookie.
 method("handshake", handshake)
+--- mbed:read(size: integer) -> data: string | nil, message
+-- Up to size bytes, after the handshake, which it does first where it is to be done. "close-notify" at the end of the
+-- stream; "closed" with `require "mbedtls.ssl"`.
 method("read", read)
+--- mbed:write(data: string [, pos: integer [, len: integer]]) -> sent: integer | nil, message
+-- Sends len bytes of data from pos on, a record at the most; answers how many were sent.
 method("write", write)
+--- mbed:closenotify() -> true | nil, message
+--- mbed:close() -> true | nil, message
+-- Sends close_notify.
 method("closenotify", closenotify)
 method("close", closenotify)
 
+--- mbed:gettimeout() -> seconds: number | nil
+-- DTLS: seconds until the last flight is to be sent again by a call; nil when no timer runs.
 function Context:gettimeout()
   self = check(self, "gettimeout")
   if not self.config.dtls then return nil end
@@ -285,12 +298,16 @@ local function checkcallbacks(name, position, rcb, wcb)
   end
 end
 
+--- mbed:setbio(read: function, write: function [, ref: any]) -> nothing
+-- Other functions in place of newcontext's.
 function Context:setbio(rcb, wcb, ref)
   self = check(self, "setbio")
   checkcallbacks("setbio", 1, rcb, wcb)
   self.rcb, self.wcb, self.ref = rcb, wcb, ref
 end
 
+--- mbed:setpeerid(id: string|number) -> nothing
+-- What tells a client of a DTLS server apart, such as address and port.
 function Context:setpeerid(id)
   self = check(self, "setpeerid")
   if not self.config.dtls or not self.config.server then error("operation not supported", 2) end
@@ -300,6 +317,8 @@ function Context:setpeerid(id)
   self.peerid = tostring(id)
 end
 
+--- mbed:sethostname(name: string|nil) -> nothing
+-- The server's name: sent as SNI, and verified with CA certificates; nil: none.
 function Context:sethostname(...)
   self = check(self, "sethostname")
   if self.config.server then error("operation not supported", 2) end
@@ -314,6 +333,8 @@ function Context:sethostname(...)
   if not self.started then renew(self) end -- else it is for the next session
 end
 
+--- mbed:reset() -> nothing
+-- Makes the context new, for another connection.
 function Context:reset()
   renew(check(self, "reset"))
 end

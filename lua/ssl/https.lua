@@ -16,15 +16,22 @@ local dial = require "ssl.dial"
 local http1 = require "ssl.http1"
 local proxies = require "ssl.proxy"
 
+--- https._VERSION: string
+-- ssl._VERSION.
+--- https._COPYRIGHT: string
+-- ssl._COPYRIGHT.
 local M = {
   _VERSION = ssl._VERSION,
   _COPYRIGHT = ssl._COPYRIGHT,
-  --- Port used when the URL names none.
+  --- https.PORT: integer
+  -- The port when the URL names none.
   PORT = 443,
-  --- Seconds that each wait for the server may take; read at each request. For a limit to the whole of a request
-  -- there is its field `timeout`.
+  --- https.TIMEOUT: number
+  -- Seconds that each wait for the server may take, 60; read at each request. For a limit to the whole of a request
+  -- there is its field timeout.
   TIMEOUT = 60,
-  --- What `verify` is when a request does not say: "none" turns verification off for the whole program.
+  --- https.verify: "peer"|"none"
+  -- What verify is when a request does not say: "none" turns verification off for the whole program.
   verify = "peer",
 }
 
@@ -182,11 +189,10 @@ local function open(params, asked, cfg, host, port, deadline)
   return connect(cfg, host, port, proxy, deadline or math.huge)
 end
 
---- What LuaSocket's http wants as `create`: makes sockets that speak TLS when they connect.
--- @tparam[opt] table params settings as for ssl.newcontext, proxy, timeout (seconds from now, for all); keys it does
--- not know are passed over; left as it is
--- @treturn function factory: no arguments, returns an object with LuaSocket's tcp methods, whose connect throws as
--- socket.try does
+--- https.tcp([params: ssl.Settings]) -> create: function
+-- What LuaSocket's http wants as `create`: makes objects with LuaSocket's tcp methods that speak TLS when they connect;
+-- connect throws as socket.try does. params: settings as for ssl.newcontext, proxy, and timeout, seconds from now for
+-- all; keys it does not know are passed over; it is left as it was.
 function M.tcp(params)
   params = params or {}
   local cfg = settings(params)
@@ -382,24 +388,28 @@ local perform = socket.protect(function(request)
   return run(call)
 end)
 
+--- table ssl.https.Request : ssl.Settings
+-- The fields of LuaSocket's http.request beside settings for ssl.newcontext.
+-- - url: string
+-- - method: string -- "GET"
+-- - headers: table<string, string>
+-- - source: function -- LTN12 source of the body
+-- - sink: function -- LTN12 sink for the answer's body
+-- - step: function -- LTN12 pump step
+-- - redirect: boolean -- false: redirects are not followed
+-- - maxredirects: integer|false -- how many are followed, 5; false: up to 50
+-- - proxy: string|table|false -- "http://user:password@host:port", https for TLS to the proxy; a table of such a url
+--   and of settings for that TLS, without which the proxy is verified by the CAs of the request; false: none, where
+--   http.PROXY has one
+-- - timeout: number -- seconds for all of the request, from the look-up of the name to the last byte of the last answer
+-- - user: string -- for HTTP authentication, with password
 local function badargument(fmt, ...) error(("bad argument #1 to 'request' (%s)"):format(fmt:format(...)), 3) end
 
---- Makes a request.
--- @param target a URL (GET; POST when there is a body), or a table, which is left as it is, of settings for
--- ssl.newcontext and of socket.http's request fields: url, method, headers, source, sink, step, redirect (false: none),
--- maxredirects (5); proxy: "http://user:password@host:port", https for TLS to the proxy, or a table of such a url and
--- of settings for that TLS (none: the proxy is verified by the CAs of the request), or false for none where http.PROXY
--- has one; and timeout: seconds for all of the request, from the look-up of the name to the last byte, redirects
--- included
--- @tparam[opt] string body
--- @treturn[1] string|number the body for a URL, 1 for a table
--- @treturn[1] number status code
--- @treturn[1] table headers
--- @treturn[1] string status line
--- @treturn[2] nil
--- @treturn[2] string what is wrong; "timeout" for `timeout`, "wantread" or "wantwrite" for TIMEOUT
--- @treturn[2] table detail
--- @raise no URL; what the source or the sink raise
+--- https.request(target: string|ssl.https.Request [, body: string]) ->
+--   body: string|1, code: integer, headers: table<string, string>, status: string | nil, message, detail
+-- Makes a request: GET of a URL, POST when there is a body; or what a table says, which is left as it was. Answers the
+-- body for a URL, 1 for a table. "timeout" is the message when the request's timeout is over, "wantread" or "wantwrite"
+-- when TIMEOUT is. What the source or the sink raise is raised.
 function M.request(target, body)
   local kind = type(target)
   if kind ~= "string" and kind ~= "table" then badargument("URL or table expected, got %s", kind) end

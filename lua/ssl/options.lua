@@ -2,6 +2,7 @@
 -- A row's `apply(ctx, value, cfg)` answers true, or false, message, detail; rows are applied in their order, the first
 -- failure ends it. A row without `apply` is read by the row that it belongs to. What `type` and `check` ask of a
 -- value is looked at before, by ssl.check; `values`, an array or a set, are the names that can be meant by others.
+-- `text`, `default` and `openssl` (the oldest that has it, 3.0) are for the reference and the editor's types.
 -- @module ssl.options
 
 local check = require "ssl.check"
@@ -268,21 +269,27 @@ M.rows = {
     apply = simple(context.crls) },
   { name = "crldata", type = "string", text = "revocation lists in PEM; turns crl_check on",
     apply = simple(function(ctx, pem) return context.crls(ctx, nil, pem) end) },
-  { name = "cafile", type = "path", apply = loadtrust,
+  { name = "cafile", type = "path",
+    default = "client with verify peer: the system's CAs; else nobody", apply = loadtrust,
     text = "file with trusted CA certificates in PEM; system: the system's" },
   { name = "cadata", type = "string", of = "cafile", text = "trusted CA certificates in PEM" },
   { name = "capath", type = "path", of = "cafile", text = "directory with trusted CA certificates, named by hash" },
-  { name = "ciphers", type = "string", apply = simple(context.setcipher),
+  { name = "ciphers", type = "string", default = "OpenSSL's", apply = simple(context.setcipher),
     text = "ciphers of TLS 1.2 and older, OpenSSL's cipher list" },
-  { name = "ciphersuites", type = "string", apply = simple(context.setciphersuites), text = "ciphers of TLS 1.3" },
-  { name = "verify", type = "string|array", apply = names(context.setverify),
+  { name = "ciphersuites", type = "string",
+    default = "OpenSSL's", apply = simple(context.setciphersuites), text = "ciphers of TLS 1.3" },
+  { name = "verify", type = "string|array", default = "none", apply = names(context.setverify),
     values = { "none", "peer", "client_once", "fail_if_no_peer_cert" },
     text = "none, peer, client_once, fail_if_no_peer_cert" },
-  { name = "options", type = "string|array", apply = names(context.setoptions), values = config.options,
+  { name = "options", type = "string|array",
+    default = "none; a server refuses renegotiation", openssl = "3.0; what is newer is refused by name",
+    apply = names(context.setoptions), values = config.options,
     text = "OpenSSL's SSL_OP_ options in lower case, as in ssl.config.options" },
-  { name = "depth", type = "number", apply = simple(context.setdepth),
+  { name = "depth", type = "number", default = "100", apply = simple(context.setdepth),
     text = "most intermediate certificates in a peer's chain" },
-  { name = "dhparam", type = "function", text = "function(is_export, bits) returning Diffie-Hellman parameters in PEM",
+  { name = "dhparam", type = "function",
+    default = "no finite-field Diffie-Hellman",
+    text = "function(is_export, bits) returning Diffie-Hellman parameters in PEM",
     apply = function(ctx, value)
       if not value then return true end
       if type(value) ~= "function" then return refuse("invalid DH parameter type") end
@@ -310,7 +317,7 @@ M.rows = {
       if cfg.mode == "server" then return serveralpn(ctx, value) end
       return clientalpn(ctx, value)
     end },
-  { name = "alpnstrict", type = "boolean", text = "a handshake without a protocol in common fails",
+  { name = "alpnstrict", type = "boolean", default = "false", text = "a handshake without a protocol in common fails",
     apply = function(ctx, value)
       if value == nil then return true end
       return context.setalpnstrict(ctx, value)
@@ -334,17 +341,21 @@ M.rows = {
       end
       return true
     end },
-  { name = "groups", type = "string|array", apply = list("groups", context.setgroups), values = config.groups,
+  { name = "groups", type = "string|array",
+    default = "OpenSSL's", openssl = "3.0; 3.5 for ML-KEM",
+    apply = list("groups", context.setgroups), values = config.groups,
     text = "key exchange groups in order of preference: array, or names with colons" },
-  { name = "sigalgs", type = "string|array", apply = list("sigalgs", context.setsigalgs), values = config.sigalgs,
+  { name = "sigalgs", type = "string|array",
+    default = "OpenSSL's", apply = list("sigalgs", context.setsigalgs), values = config.sigalgs,
     text = "signature algorithms in order of preference: array, or names with colons" },
-  { name = "readahead", type = "boolean",
+  { name = "readahead", type = "boolean", default = "true",
     text = "false: never take more from the socket than the record at hand, for going on without TLS afterwards",
     apply = function(ctx, value)
       if value == nil then return true end
       return context.setreadahead(ctx, value)
     end },
-  { name = "maxreceive", type = "number", check = check.whole, apply = simple(context.setmaxreceive),
+  { name = "maxreceive", type = "number",
+    default = "no limit", check = check.whole, apply = simple(context.setmaxreceive),
     text = "most bytes that one receive of a line or of everything may gather" },
   { name = "servername", type = "string", apply = setservername,
     text = "client: the name sent as SNI and, with verify peer, checked in the certificate" },
@@ -353,21 +364,23 @@ M.rows = {
     apply = function(ctx, value, cfg) return servernames.keypairs(ctx, value, cfg, loadcredentials) end },
   { name = "sni", type = "table|function", apply = servernames.sni,
     text = "server: contexts by name (a.test, *.b.test), or function(name, connection) returning one" },
-  { name = "snistrict", type = "boolean", of = "sni",
+  { name = "snistrict", type = "boolean", default = "false", of = "sni",
     text = "server: names that neither sni nor keypairs know, and clients without a name, are refused" },
   { name = "ocsp", type = "string|array|function", apply = stapling.apply,
     text = "client: request or require an OCSP response of the server; server: the responses in DER to staple, or " ..
       "function(conn, certificate) returning one" },
-  { name = "sessions", type = "boolean|number|table", apply = sessions.apply,
+  { name = "sessions", type = "boolean|number|table",
+    default = "client: none, but true in ssl.connect and ssl.https; server: tickets", apply = sessions.apply,
     text = "client: true, or how many sessions to keep for resuming them; server: a table with id, timeout, " ..
       "tickets, and the functions get, set, remove of a store" },
-  { name = "ticketkeys", type = "array", apply = sessions.ticketkeys,
+  { name = "ticketkeys", type = "array", default = "made at random for each context", apply = sessions.ticketkeys,
     text = "server: the keys of its session tickets, tables with name (16 bytes), aes and hmac (32 bytes); " ..
       "the first encrypts" },
   { name = "keylog", type = "path|function|boolean", apply = setkeylog,
     text = "logs the secrets for decrypting captures: a file to append to; function(line); true: $SSLKEYLOGFILE" },
-  { name = "strict", type = "boolean", text = "refuse every key that is no setting, not only near misses" },
-  { name = "verifyname", type = "string|false", of = "servername",
+  { name = "strict", type = "boolean",
+    default = "false", text = "refuse every key that is no setting, not only near misses" },
+  { name = "verifyname", type = "string|false", default = "servername", of = "servername",
     text = "client: the name checked instead of servername; false: none" },
 }
 

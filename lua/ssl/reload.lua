@@ -57,17 +57,11 @@ local function load(ctx, cfg)
   return fresh
 end
 
---- Replaces certificate, chain and key, all or nothing: connections made from now on use the new ones, those that
+--- ctx:reload(cfg: ssl.Settings) -> true | nil, message, detail
+-- Replaces certificate, chain and key, all or nothing: connections made from now on use the new ones, those that
 -- exist keep what they have. A certificate takes the place of the one with the same type of key (RSA, EC, Ed25519);
--- one of a type that the context has not is added, and the others stay.
--- @param ctx a context
--- @tparam table cfg certificate and key, password; or pkcs12; or certificates, an array of tables with these:
--- as newcontext takes them
--- @treturn[1] boolean true
--- @treturn[2] nil
--- @treturn[2] string what is wrong, in newcontext's words; the context is what it was
--- @treturn[2] table detail
--- @raise ctx is no open context, cfg no table
+-- one of a type that the context has not is added, and the others stay. cfg: certificate and key, password; or pkcs12;
+-- or certificates, an array of tables with these, as newcontext takes them. After a failure the context is what it was.
 function M.reload(ctx, cfg)
   if type(cfg) ~= "table" then
     error("bad argument #1 to 'reload' (table expected, got " .. type(cfg) .. ")", 2)

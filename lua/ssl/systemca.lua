@@ -25,10 +25,8 @@ local function readable(path)
   return byte ~= nil
 end
 
---- Looks for a file of CA certificates: $SSL_CERT_FILE, OpenSSL's own default, then the known places.
--- @treturn[1] string path
--- @treturn[2] nil
--- @treturn[2] string message
+--- ssl.find_system_ca() -> path: string | nil, message
+-- Looks for a file of CA certificates: $SSL_CERT_FILE, OpenSSL's own default, then the places known from systems.
 function M.find()
   local named = os.getenv("SSL_CERT_FILE")
   if named and named ~= "" then
@@ -43,10 +41,8 @@ function M.find()
   return nil, "no file of CA certificates found on this machine; name one by cafile or SSL_CERT_FILE"
 end
 
---- The file of CA certificates in use: the one set, or the one found first and remembered.
--- @treturn[1] string path
--- @treturn[2] nil
--- @treturn[2] string message
+--- ssl.get_system_ca() -> path: string | nil, message
+-- The file of CA certificates in use: the one set, or the one found first and remembered.
 function M.get()
   if chosen == false then return nil, "the use of the system's CA certificates is forbidden by set_system_ca(false)" end
   if chosen then return chosen end
@@ -55,9 +51,8 @@ function M.get()
   return path, message
 end
 
---- Sets the file of CA certificates.
--- @param path a path; nil: look again; false: use none
--- @raise another type
+--- ssl.set_system_ca([path: string|false]) -> nothing
+-- Sets the file of CA certificates for the program; nil: look again; false: use none.
 function M.set(path)
   if path ~= nil and path ~= false and type(path) ~= "string" then
     error("bad argument #1 to 'set_system_ca' (string, nil or false expected, got " .. type(path) .. ")", 2)
