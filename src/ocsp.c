@@ -86,6 +86,19 @@ static bool signed_by(X509 *cert, X509 *issuer)
   return X509_check_issued(issuer, cert) == X509_V_OK && key != NULL && X509_verify(cert, key) == 1;
 }
 
+/* What the peer sent when it was refused: no certificate of the peer's is in the SSL then, though its response may be. */
+static STACK_OF(X509) *refused_chain(const SSL *ssl)
+{
+  const tls_connection *c = tls_connectionof(ssl);
+  return c != NULL && c->failed ? tls_verify_refused(c) : NULL;
+}
+
+static X509 *leaf_of(const SSL *ssl)
+{
+  STACK_OF(X509) *refused = refused_chain(ssl);
+  return refused != NULL ? sk_X509_value(refused, 0) : SSL_get0_peer_certificate(ssl);
+}
+
 /* Above the leaf in the chain that verification has built; or, where that is the leaf alone, among what the peer sent. */
 static X509 *issuer_of(const SSL *ssl, X509 *leaf)
 {
@@ -93,7 +106,8 @@ static X509 *issuer_of(const SSL *ssl, X509 *leaf)
   if (sk_X509_num(chain) > 1) {
     return sk_X509_value(chain, 1);
   }
-  chain = SSL_get_peer_cert_chain(ssl);
+  chain = refused_chain(ssl);
+  chain = chain != NULL ? chain : SSL_get_peer_cert_chain(ssl);
   for (int i = 0; i < sk_X509_num(chain); i++) {
     if (signed_by(leaf, sk_X509_value(chain, i))) {
       return sk_X509_value(chain, i);
@@ -111,8 +125,8 @@ static size_t stapled(SSL *ssl, const unsigned char **der)
 /* A response about the peer; the verdict is MISSING when there is none. */
 static void examine_bytes(SSL *ssl, tls_ocsp_facts *facts, const unsigned char *der, size_t n, bool judge)
 {
-  X509 *leaf = SSL_get0_peer_certificate(ssl);
-  facts->verdict = TLS_OCSP_MISSING;
+  X509 *leaf = leaf_of(ssl);
+  *facts = (tls_ocsp_facts){TLS_OCSP_MISSING, -1, -1, -1, TLS_OCSP_NEVER, TLS_OCSP_NEVER, TLS_OCSP_NEVER};
   if (n > 0 && leaf != NULL) {
     tls_ocsp_examine(facts, der, n, leaf, issuer_of(ssl, leaf), judge ? SSL_get_security_level(ssl) : -1);
   }
@@ -245,7 +259,7 @@ static int ocspcheck(lua_State *L)
   /* Not even an empty string is a missing response here. */
   examine_bytes(ssl, &facts, der, n, true);
   if (n == 0) {
-    facts = (tls_ocsp_facts){TLS_OCSP_UNREADABLE, -1, -1, -1, TLS_OCSP_NEVER, TLS_OCSP_NEVER, TLS_OCSP_NEVER};
+    facts.verdict = TLS_OCSP_UNREADABLE;
   }
   tls_ocsp_push(L, &facts, der, n);
   return 1;

@@ -363,6 +363,27 @@ describe("conn:getocsp", function()
     S.raises("SSL:Connection expected", c.getocsp, {})
   end)
 
+  -- With TLS 1.3 the response comes along with the certificate that is then refused.
+  it("answers after the server's certificate was refused", function()
+    for _, intermediate in ipairs { false, true } do
+      local name = intermediate and "chainA" or "serverA"
+      local response = intermediate and kit.craft { cert = "chainA-leaf", issuer = "interA" } or good
+      local c, s = S.wrapped(S.client { cafile = S.cert "rootB", ocsp = "request", protocol = "tlsv1_3" },
+        S.server { certificate = S.cert(name), key = S.cert(name .. "key"), ocsp = function() return response end })
+      local cr = S.shake(c, s)
+      assert.equal("certificate verify failed", cr[2])
+      local answer = c:getocsp()
+      assert.equal(response, answer.der)
+      assert.equal("successful", answer.response)
+      assert.equal("good", answer.status)
+      assert.is_nil(answer.reason)
+      assert.is_nil(answer.revocationtime)
+      assert.equal(intermediate and "good" or "noissuer", answer.verdict)
+      s:close()
+      c:close()
+    end
+  end)
+
   it("keeps the handshake's verdict", function()
     local soon = kit.craft { cert = "serverA", nextupdate = -298 } -- in grace for two seconds more
     local server, port, file = kit.openssl("serverA", soon)
