@@ -2,6 +2,7 @@
 
 local S = require "support"
 local socket = require "socket"
+local process = require "process"
 
 local types = { "tls-exporter", "tls-unique", "tls-server-end-point" }
 
@@ -31,18 +32,7 @@ end
 describe("channel bindings", function()
   local program
 
-  setup(function()
-    program = os.tmpname()
-    local p = assert(io.popen("pkg-config --exists gnutls && ${CC:-cc} -std=gnu11 -o " .. program ..
-      " test/peer/gnutls_binding.c $(pkg-config --cflags --libs gnutls) 2>&1 && echo made"))
-    local out = p:read("*a")
-    p:close()
-    if out ~= "made\n" then
-      os.remove(program)
-      program = nil
-      if out ~= "" then error(out) end
-    end
-  end)
+  setup(function() program = process.compile("test/peer/gnutls_binding.c", "gnutls") end)
   teardown(function() os.remove(program or "") end)
 
   -- A server of ours, a client of GnuTLS's.

@@ -9,18 +9,7 @@ local tls = require "libtls"
 
 describe("libtls with the C library", function()
   local program
-  setup(function()
-    program = os.tmpname()
-    local p = assert(io.popen("pkg-config --exists libtls && ${CC:-cc} -std=gnu11 -o " .. program ..
-      " test/peer/libtls_peer.c $(pkg-config --cflags --libs libtls) 2>&1 && echo made"))
-    local out = p:read("*a")
-    p:close()
-    if out ~= "made\n" then
-      os.remove(program)
-      program = nil
-      if out ~= "" then error(out) end
-    end
-  end)
+  setup(function() program = process.compile("test/peer/libtls_peer.c", "libtls") end)
   teardown(function() os.remove(program or "") end)
   before_each(function() if not program then pending("libtls is not here") end end)
 

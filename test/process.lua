@@ -119,4 +119,17 @@ function M.dialogue(command, ...)
   return self
 end
 
+--- Compiles a C program with a library that pkg-config knows: its path, for the caller to remove; nil where the library
+-- is not installed.
+function M.compile(source, library)
+  local path = os.tmpname()
+  local command = "pkg-config --exists %s && ${CC:-cc} -std=gnu11 -o %s %s $(pkg-config --cflags --libs %s) 2>&1"
+  local p = assert(io.popen(command:format(library, path, source, library) .. " && echo made"))
+  local out = p:read("*a")
+  p:close()
+  if out == "made\n" then return path end
+  os.remove(path)
+  if out ~= "" then error(out) end
+end
+
 return M

@@ -306,6 +306,30 @@ function M.fresh(chunk, before)
   return out
 end
 
+local growth = [[
+local S = require "support"
+local once = (function() %s
+end)()
+local function run(first, last)
+  for i = first, last do once(i) end
+  S.collect()
+  return S.rss()
+end
+local before = run(1, %d)
+local after = run(%d, %d)
+local watched = os.getenv("ASAN_OPTIONS") or (os.getenv("LD_PRELOAD") or ""):find("vgpreload")
+print("grown", before and not watched and after - before or 0)
+]]
+
+--- By how many KiB a process of its own grows while it does the same again and again. `chunk` answers the function that
+-- does it, which is given the number of the call: it is called `first` times, and then, while memory is looked at,
+-- `more` times. 0 where memory cannot be measured, and under a tool that keeps freed blocks (and tells of leaks
+-- itself).
+function M.growth(chunk, first, more)
+  local out = M.fresh(growth:format(chunk, first, first + 1, first + more))
+  return tonumber(out:match("^grown%s+(-?%d+)$")) or error(out, 2)
+end
+
 --- Starts a chunk in an interpreter of its own that runs beside this one, for a minute at most; `...` are its
 -- arguments. Returns a function that waits for its end and answers what it printed.
 function M.beside(chunk, ...)

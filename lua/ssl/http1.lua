@@ -119,18 +119,24 @@ local function head(method, target, headers)
   return ("%s %s HTTP/1.1\r\n%s\r\n"):format(method, target, table.concat(lines))
 end
 
+-- A failure inside a source or a sink, which gives only the message on.
+local function fail(self, message, detail)
+  self.message, self.detail = message, detail
+  return nil, message
+end
+
+local function put(self, data)
+  local ok, message, detail = self:send(data)
+  if not ok then return fail(self, message, detail) end
+  return 1
+end
+
 -- Sends what the source gives. The end of chunks is sent only when the source has ended well.
 local function chunkedsink(self)
   return function(chunk, err)
     if chunk == "" then return 1 end
-    local data = chunk and ("%X\r\n%s\r\n"):format(#chunk, chunk) or "0\r\n\r\n"
     if not chunk and err then return nil, err end
-    local ok, message, detail = self:send(data)
-    if not ok then
-      self.message, self.detail = message, detail
-      return nil, message
-    end
-    return 1
+    return put(self, chunk and ("%X\r\n%s\r\n"):format(#chunk, chunk) or "0\r\n\r\n")
   end
 end
 
@@ -146,12 +152,7 @@ local function countedsink(self, length)
     end
     sent = sent + #chunk
     if sent > length then return wrong(sent) end
-    local ok, message, detail = self:send(chunk)
-    if not ok then
-      self.message, self.detail = message, detail
-      return nil, message
-    end
-    return 1
+    return put(self, chunk)
   end
 end
 
@@ -237,12 +238,6 @@ function link:answer()
 end
 
 -- ---- the body of the answer: sources, each of which knows when the body is complete
-
--- A failure inside a source, which gives only the message on.
-local function fail(self, message, detail)
-  self.message, self.detail = message, detail
-  return nil, message
-end
 
 local function cut(self, message, detail, what)
   local kind = detail and detail.kind
