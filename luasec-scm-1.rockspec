@@ -99,6 +99,7 @@ build = {
       ["libtls.context"] = "lua/libtls/context.lua",
       ["libtls.ocsp"] = "lua/libtls/ocsp.lua",
       ["libtls.peer"] = "lua/libtls/peer.lua",
+      ["libtls.server"] = "lua/libtls/server.lua",
       ["libtls.sessionfile"] = "lua/libtls/sessionfile.lua",
       ["libtls.settings"] = "lua/libtls/settings.lua",
       ["mbedtls"] = "lua/mbedtls.lua",

@@ -180,19 +180,48 @@ describe("policy", function()
     S.raises("argument #2", context.setchecktime, ctx)
   end)
 
-  it("leaves servers without sessions", function()
+  it("leaves servers without sessions, and gives them back", function()
     for _, protocol in ipairs { "tlsv1_2", "tlsv1_3" } do
       local ctx = context_of "server"
-      assert.is_true(context.setnosessions(ctx))
-      local client = assert(ssl.newcontext(S.client { protocol = protocol, sessions = true, servername = "localhost" }))
-      for _ = 1, 2 do
-        local c, s = S.connected(client, ctx)
+      local session
+      for i, resumes in ipairs { false, true, false, false, false, true } do
+        if i == 3 then assert.is_true(context.setnosessions(ctx)) end
+        if i == 5 then assert.is_true(context.setnosessions(ctx, false)) end
+        local c, s = S.wrapped(S.client { protocol = protocol }, ctx)
+        if session then c:setsession(session) end
+        S.shake(c, s)
         assert.are.equal("x", S.transfer(s, c, "x"))
-        assert.is_false(c:sessionreused())
+        assert.are.equal(resumes, c:sessionreused(), protocol .. " " .. i)
+        session = c:getsession()
         c:close()
         s:close()
       end
     end
+  end)
+
+  it("asks clients for certificates or not, as told last", function()
+    local ctx = assert(ssl.newcontext(S.server { cafile = S.cert "rootA", verify = "none" }))
+    local nobody = { protocol = "tlsv1_2", certificate = S.NONE, key = S.NONE }
+    local stranger = { protocol = "tlsv1_2", certificate = S.cert "clientB", key = S.cert "clientBkey" }
+    for _, case in ipairs { { "required", false, false }, { "optional", true, false }, { "none", true, true },
+      { "required", false, false } } do
+      assert.is_true(context.setclientauth(ctx, case[1]))
+      for i, cfg in ipairs { nobody, stranger } do
+        local _, sr = S.try(S.anyclient(cfg), ctx)
+        assert.are.equal(case[i + 1], sr[1], case[1])
+      end
+    end
+    for _, bad in ipairs { "", "junk", {}, true } do S.raises("argument #2", context.setclientauth, ctx, bad) end
+    S.raises("argument #2", context.setclientauth, ctx)
+  end)
+
+  it("lets constraints of names bind the subject only where it may name a host", function()
+    local ctx = context_of "client"
+    assert.is_true(context.setsubjectnames(ctx, true)) -- what it does then is in libtls_peer_spec
+    assert.is_true(context.setsubjectnames(ctx, false))
+    for _, bad in ipairs { "true", 1, {} } do S.raises("argument #2", context.setsubjectnames, ctx, bad) end
+    S.raises("argument #2", context.setsubjectnames, ctx)
+    S.raises("argument #1", context.setsubjectnames, {}, true)
   end)
 end)
 

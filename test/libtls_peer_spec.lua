@@ -4,6 +4,7 @@
 local S = require "support"
 local P = require "tlspair"
 local config = require "libtls.config"
+local farm = require "farm"
 local tls = require "libtls"
 
 local function count(...) return select("#", ...) end
@@ -103,6 +104,34 @@ describe("libtls with its peer", function()
       local ok, message = ctx:connect_socket(1, name)
       assert.is_false(ok)
       assert.are.equal("string", type(message))
+    end
+  end)
+
+  it("takes a common name where there is no other, which CAs may rule out", function()
+    local c = P.connected(nil, serves "nosan")
+    assert.is_true(c:peer_cert_contains_name("localhost"))
+    assert.is_false(c:peer_cert_contains_name("other.test"))
+    assert.is_false(P.try(nil, serves "nosan", { name = "other.test" })[1])
+    local ca
+    for _, row in ipairs(farm.cas) do ca = row[1] == "named" and row or ca end -- for inside.test alone
+    local function only(by, subject, ext) return { by = by, subject = subject, ext = ext or {} }, { "named" } end
+    local dir = farm.make({
+      { "inside", only("named", "/CN=www.inside.test") }, { "outside", only("named", "/CN=www.other.test") },
+      { "second", only("rootA", "/CN=localhost", { "subjectAltName=DNS:other.test" }) },
+      { "address", only("rootA", "/CN=localhost", { "subjectAltName=IP:10.1.2.3" }) },
+      { "number", only("rootA", "/CN=127.0.0.1") },
+    }, { ca })
+    finally(function() farm.remove(dir) end)
+    local function try(name, host)
+      return P.try(nil, function(cfg)
+        assert(cfg:set_keypair_file(dir .. "/" .. name .. "-chain.pem", dir .. "/leafkey.pem"))
+      end, { name = host })
+    end
+    assert.is_true(try("inside", "www.inside.test")[1])
+    assert.are.same({ false, "certificate verification failed: permitted subtree violation" },
+      try("outside", "www.other.test"))
+    for name, host in pairs { second = "localhost", address = "localhost", number = "127.0.0.1" } do
+      assert.are.same({ false, "name `" .. host .. "' not present in server certificate" }, try(name, host))
     end
   end)
 

@@ -8,9 +8,9 @@ local context = require "ssl.context"
 local core = require "ssl.core"
 local ocsp = require "libtls.ocsp"
 local peer = require "libtls.peer"
+local server = require "libtls.server"
 local sessionfile = require "libtls.sessionfile"
 local settings = require "libtls.settings"
-local ssl = require "ssl"
 
 local M = { WANT_POLLIN = -2, WANT_POLLOUT = -3 }
 
@@ -45,9 +45,9 @@ end
 -- A server, which accepts connections.
 function M.server(cfg)
   local state = config.check("server", 1, cfg)
-  local ctx, message = settings.context(state, "server")
-  if not ctx then return nil, message end
-  return new { kind = "server", config = state, ctx = ctx }
+  local made, message = server.new(state)
+  if not made then return nil, message end
+  return new { kind = "server", config = state, server = made }
 end
 
 -- The context of a configuration for clients, made again when something was set since.
@@ -58,18 +58,6 @@ local function clientcontext(cfg)
     cfg.made, cfg.madeversion = ctx, cfg.version
   end
   return cfg.made
-end
-
--- Ticket keys follow the configuration and the clock.
-local function renewtickets(self)
-  if self.config.lifetime == 0 then return true end
-  local keys, message = config.ticketkeys(self.config)
-  if not keys then return nil, message end
-  if self.ticketversion == self.config.ticketversion and self.ticketcount == #keys then return true end
-  self.ticketversion, self.ticketcount = self.config.ticketversion, #keys
-  local ok
-  ok, message = self.ctx:setticketkeys(keys)
-  return ok, message
 end
 
 -- ---- servers
@@ -84,10 +72,10 @@ local function accept(self, name, r, w)
   r, w = checkfds(name, r, w)
   if self.kind ~= "server" then return nil, "not a server context" end
   if not r then return nil, "invalid file descriptors" end
-  local ok, message = renewtickets(self)
+  local ok, message = server.refresh(self.server)
   if not ok then return nil, message end
   local conn
-  conn, message = core.create(self.ctx)
+  conn, message = core.create(self.server.ctx)
   if not conn then return nil, message end
   core.setfds(conn, r, w)
   return new { kind = "connection", config = self.config, conn = conn, connected = true }
@@ -203,7 +191,7 @@ local function refusal(self)
   local cfg, cert = self.config, self.conn:getpeercertificate()
   if cfg.verifyname then
     if not cert then return "no server certificate" end
-    if not ssl.checkhostname(cert, self.servername) then
+    if not peer.matches(cert, self.servername) then
       return ("name `%s' not present in server certificate"):format(self.servername)
     end
   end

@@ -7,6 +7,23 @@ local ssl = require "ssl"
 
 local M = {}
 
+local SUBJECT_ALT_NAME = "2.5.29.17"
+
+-- Whether a certificate has names of hosts or addresses outside of its subject.
+local function named(cert)
+  local names = (cert:extensions() or {})[SUBJECT_ALT_NAME]
+  return names and (names.dNSName or names.iPAddress) ~= nil
+end
+
+--- Whether a certificate is for a host: one of its names, or, where it has none, its subject's common name, which is
+-- never an address. X509_check_host(3).
+-- @param cert
+-- @tparam string name
+-- @treturn boolean
+function M.matches(cert, name)
+  return ssl.checkhostname(cert, name) or not named(cert) and cert:checkhost(name, "always_check_subject")
+end
+
 local function certificate(self) return self.complete and self.conn:getpeercertificate() or nil end
 
 local readers = {
@@ -60,7 +77,7 @@ local function addbooleans(method)
   method("peer_cert_contains_name", function(self, name)
     name = args.string("peer_cert_contains_name", 2, name)
     local cert = certificate(self)
-    return cert ~= nil and ssl.checkhostname(cert, name)
+    return cert ~= nil and M.matches(cert, name)
   end)
 end
 

@@ -33,7 +33,7 @@ local function trypair(pair)
   if not key or not context.loadkey(scratch, key, "") or not context.checkkey(scratch) then
     return nil, "failed to load private key"
   end
-  return { certificate = pair.cert, key = key, password = "", ocsp = pair.staple }
+  return { certificate = pair.cert, key = key, password = "" }
 end
 
 local function addpairs(self, cfg)
@@ -41,7 +41,6 @@ local function addpairs(self, cfg)
   if cfg.mode == "server" or self.pair.cert or self.pair.key then
     pair, message = trypair(self.pair)
     if not pair then return nil, message end
-    if cfg.mode == "client" then pair.ocsp = nil end
     cfg.certificates = { pair }
   end
   if cfg.mode == "client" or not self.more[1] then return true end
@@ -54,57 +53,53 @@ local function addpairs(self, cfg)
 end
 
 -- A revocation list that cannot be read leaves the checks on, which nothing passes then.
-local function addcrl(self, cfg)
-  if not self.crl then return end
-  cfg.verifyext = { "crl_check", "crl_check_chain" }
-  if context.crls(assert(context.create("any")), nil, self.crl) then cfg.crldata = self.crl end
+local function addcrl(self, ctx)
+  if not self.crl then return true end
+  context.crls(ctx, nil, self.crl)
+  return ctx:setverifyext("crl_check", "crl_check_chain")
 end
 
-local function addtrust(self, cfg)
+--- Makes a context trust the authorities of a configuration, and look at its revocation list.
+-- @tparam table self state of a configuration
+-- @tparam userdata ctx
+-- @treturn[1] boolean true
+-- @treturn[2] nil
+-- @treturn[2] string what is wrong
+function M.trust(self, ctx)
+  local ok, message = true, nil
   if self.ca then
-    if not context.cadata(assert(context.create("any")), self.ca) then return nil, "ssl verify memory setup failure" end
-    cfg.cadata = self.ca
+    if not context.cadata(ctx, self.ca) then return nil, "ssl verify memory setup failure" end
   elseif self.capath then
-    cfg.capath = self.capath
+    ok, message = context.locations(ctx, nil, self.capath)
   end
-  addcrl(self, cfg)
-  return true
+  if ok then ok, message = addcrl(self, ctx) end
+  return ok or nil, message
 end
 
-local clientauth = { required = { "peer", "fail_if_no_peer_cert" }, optional = "peer" }
-
+-- Of servers see libtls.server.
 local function addverification(self, cfg)
-  local verifies
-  if cfg.mode == "client" then
-    verifies = self.verifycert
-    cfg.verify = verifies and "peer" or "none"
-    cfg.ocsp = self.requirestaple and "require" or verifies and self.verifytime and "request" or nil
-  else
-    verifies = self.verifyclient
-    cfg.verify = clientauth[self.verifyclient] or "none"
-  end
-  if not verifies then return true end
-  return addtrust(self, cfg)
+  if cfg.mode == "server" then return end
+  cfg.verify = self.verifycert and "peer" or "none"
+  cfg.ocsp = self.requirestaple and "require" or self.verifycert and self.verifytime and "request" or nil
+  if self.verifycert then cfg.cadata, cfg.capath = self.ca, not self.ca and self.capath or nil end
 end
 
-local function addsessions(self, cfg)
-  if cfg.mode == "client" or self.lifetime == 0 then return true end
-  cfg.sessions = { id = self.sessionid, timeout = self.lifetime, tickets = true }
-  local message
-  cfg.ticketkeys, message = config.ticketkeys(self)
-  return cfg.ticketkeys ~= nil, message
+local function tryauthorities(self)
+  if not self.ca or context.cadata(assert(context.create("any")), self.ca) then return true end
+  return nil, "ssl verify memory setup failure"
 end
 
 -- What no setting of newcontext says.
 local function finish(self, cfg, ctx)
   local ok, message = context.setdhauto(ctx, self.dhe)
+  if ok then ok, message = context.setsubjectnames(ctx, true) end
   if ok and not self.verifytime then ok, message = context.setchecktime(ctx, false) end
-  if ok and cfg.mode == "server" and self.lifetime == 0 then ok, message = context.setnosessions(ctx) end
+  if ok and cfg.mode == "client" and self.verifycert then ok, message = addcrl(self, ctx) end
   if not ok then return nil, message end
   return ctx
 end
 
---- Makes a context.
+--- Makes a context. A server's has no sessions, asks for no certificates and staples nothing: see libtls.server.
 -- @tparam table self state of a configuration
 -- @tparam string mode client or server
 -- @treturn[1] userdata
@@ -116,11 +111,12 @@ function M.context(self, mode)
     mode = mode, protocol = "any", options = options, groups = self.curves, depth = self.depth, alpn = self.alpn,
     ciphers = old and self.ciphers .. ":@SECLEVEL=0" or self.ciphers, verifyname = false,
   }
-  for _, add in ipairs { addpairs, addverification, addsessions } do
-    local ok, message = add(self, cfg)
-    if not ok then return nil, message end
-  end
-  local ctx, message = ssl.newcontext(cfg)
+  local ok, message = addpairs(self, cfg)
+  addverification(self, cfg)
+  if ok and cfg.cadata then ok, message = tryauthorities(self) end
+  if not ok then return nil, message end
+  local ctx
+  ctx, message = ssl.newcontext(cfg)
   if not ctx then return nil, message end
   return finish(self, cfg, ctx)
 end
