@@ -6,6 +6,14 @@ local function lines(path)
   return list
 end
 
+local function folders()
+  local names = {}
+  local p = io.popen("cd samples && LC_ALL=C ls -d */")
+  for name in p:lines() do names[#names + 1] = name:sub(1, -2) end
+  p:close()
+  return names
+end
+
 describe("each program among the samples", function()
   local paths = io.popen("find samples -name '*.lua' ! -path 'samples/demo/*' | sort")
   for path in paths:lines() do
@@ -18,12 +26,23 @@ describe("each program among the samples", function()
   paths:close()
 
   it("has a spec that runs it", function()
-    local folders = io.popen("ls samples")
-    for name in folders:lines() do
+    for _, name in ipairs(folders()) do
       local found = io.popen("grep -l samples/" .. name .. "/ test/samples/*_spec.lua")
       assert.is_truthy(found:read("*l"), "nothing runs samples/" .. name)
       found:close()
     end
-    folders:close()
+  end)
+
+  it("is in the list of samples/README.md", function()
+    local listed = {}
+    for line in io.lines("samples/README.md") do
+      local name, link, text = line:match("^| %[([%w-]+)%]%(([%w-]+)%) | (.+) |$")
+      if name then
+        assert.equal(name, link)
+        assert.is_true(#text > 10)
+        listed[#listed + 1] = name
+      end
+    end
+    assert.same(folders(), listed)
   end)
 end)
