@@ -8,11 +8,12 @@
 #   make errors-doc                             doc/errors.md
 #   make reference                              doc/reference and types, from the sources' comments
 #   make fuzz SECONDS=60                        random programs on engines, under the sanitizers
-#   make test-all compat real lint asan valgrind stress bench rock certs clean
+#   make soak N=1000000                         handshakes with random faults
+#   make test-all compat real lint asan valgrind tsan bench rock certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
 # OPENSSL_LIBS; and CC, CFLAGS, LDFLAGS, LUA (the interpreter), BUSTED as usual. WERROR= builds in
-# spite of warnings, V=1 shows the commands. VARIANT=asan or gcov builds beside the ordinary library,
+# spite of warnings, V=1 shows the commands. VARIANT=asan, tsan or gcov builds beside the ordinary library,
 # in build/asan-5.4 etc.
 
 LUA_VERSION ?= 5.4
@@ -58,9 +59,10 @@ VARIANT ?=
 VARIANT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
   -fno-omit-frame-pointer
 VARIANT_gcov := -O0 -g --coverage
+VARIANT_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 ifneq ($(VARIANT),)
 ifeq ($(VARIANT_$(VARIANT)),)
-$(error VARIANT is $(VARIANT), not asan or gcov)
+$(error VARIANT is $(VARIANT), not asan, tsan or gcov)
 endif
 endif
 BUILD := build/$(if $(VARIANT),$(VARIANT)-)$(LUA_VERSION)
@@ -96,7 +98,7 @@ VALGRIND_SPECS ?= $(patsubst %,test/%_spec.lua,alert alpn cache callback connect
 
 .DELETE_ON_ERROR:
 .PHONY: all linux bsd macosx all-luas install uninstall certs reference demo samples test test-all suite compat real lint \
-  asan valgrind stress rock clean FORCE
+  asan valgrind rock clean FORCE
 
 all: $(BUILD)/ssl.so
 linux bsd macosx: all
@@ -196,10 +198,33 @@ valgrind:
 	  --show-leak-kinds=definite --keep-debuginfo=yes --run-libc-freeres=no \
 	  --error-exitcode=99 --num-callers=20 $(LUA) $(BUSTED) $(or $(SPECS),$(VALGRIND_SPECS))
 
-stress:
+# Handshakes with random faults, N of them; memory and descriptors must stay where they are. SEED= repeats a run.
+N ?= 1000000
+.PHONY: soak soak-small
+soak:
 	@$(deps) build test
 	@$(MAKE) --no-print-directory all certs
-	@for f in test/stress/*.lua; do echo "== $$f"; $(env) $(LUA) $$f || exit 1; done
+	@$(env) $(LUA) test/load/soak.lua $(N) $(SEED)
+
+soak-small:
+	@$(MAKE) --no-print-directory soak N=50000
+
+# Lua states in threads of one process, under ThreadSanitizer. OpenSSL's own code is not instrumented.
+THREADS ?= 4
+ROUNDS ?= 1000
+.PHONY: tsan tsan-run
+tsan:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory tsan-run VARIANT=tsan
+
+tsan-run: all certs $(BUILD)/threads
+	@$(env) TSAN_OPTIONS='second_deadlock_stack=1' \
+	  $(BUILD)/threads test/threads/visit.lua $(THREADS) $(ROUNDS)
+
+$(BUILD)/threads: test/threads/threads.c $(BUILD)/flags
+	$(say) "  LD $@"
+	$(quiet)$(compile) $(LDFLAGS) -Wl,-E -o $@ $< \
+	  $(shell $(PKG_CONFIG) --libs $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS)))) -lpthread
 
 # libFuzzer's program on test/fuzz/engine.c, with Lua 5.4 and the whole library linked in. What it finds is left in build/fuzz.
 FUZZ := build/fuzz

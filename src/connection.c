@@ -296,7 +296,7 @@ static int create(lua_State *L)
   if (ctx != NULL && ctx->ctx != NULL && ctx->mode == TLS_MODE_UNSET) {
     return tls_fail_nil(L, tls_refuse(L, "invalid mode"));
   }
-  tls_nudge(L, CONNECTION_KIB);
+  size_t *living = tls_nudge_connection(L, CONNECTION_KIB);
   tls_connection *c = tls_newobject(L, &tls_connection_type, sizeof *c);
   c->state = TLS_STATE_CLOSED; /* until there is an SSL: the collector may see it before */
   c->fd = -1;
@@ -309,6 +309,8 @@ static int create(lua_State *L)
   if (c->ssl == NULL) {
     return tls_fail_nil(L, tls_fail_queue(L, "error creating SSL object", NULL));
   }
+  c->living = living;
+  ++*living;
   c->state = TLS_STATE_NEW;
   c->server = server;
   c->maxreceive = ctx != NULL ? ctx->maxreceive : 0;
@@ -332,6 +334,7 @@ static void close_now(tls_connection *c)
       SSL_shutdown(ssl);
     }
     forget(c, ssl);
+    --*c->living;
   }
   tls_transport_close(c);
 }

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define LIVE_MIN 256 /* connections */
+
 const tls_type tls_context_type = {"SSL:Context"};
 const tls_type tls_connection_type = {"SSL:Connection"};
 const tls_type tls_certificate_type = {"SSL:Certificate"};
@@ -171,4 +173,40 @@ void tls_nudge(lua_State *L, int kib)
   if (tls_gcrunning(L)) {
     lua_gc(L, LUA_GCSTEP, kib);
   }
+}
+
+/* Of a state: how many connections hold C memory, and from how many on nothing is left to the collector's own pace. */
+typedef struct census {
+  size_t live, limit;
+} census;
+
+static const char census_key;
+
+static census *get_census(lua_State *L)
+{
+  tls_rawgetp(L, LUA_REGISTRYINDEX, &census_key);
+  census *n = lua_touserdata(L, -1);
+  if (n == NULL) {
+    n = lua_newuserdata(L, sizeof *n);
+    *n = (census){0, LIVE_MIN};
+    tls_rawsetp(L, LUA_REGISTRYINDEX, &census_key);
+  }
+  lua_pop(L, 1);
+  return n;
+}
+
+/* A nudge does not reach what a generational collector holds for old, which waits until Lua's own heap has doubled: hundreds
+   of connections per 100 KiB of it. So a full collection comes whenever their number has doubled since the last one. */
+size_t *tls_nudge_connection(lua_State *L, int kib)
+{
+  census *n = get_census(L);
+  tls_nudge(L, kib);
+  if (n->live < n->limit / 4 && n->limit > LIVE_MIN) {
+    n->limit /= 2;
+  }
+  if (n->live >= n->limit && tls_gcrunning(L)) {
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    n->limit = n->live < LIVE_MIN / 2 ? LIVE_MIN : 2 * n->live;
+  }
+  return &n->live;
 }
