@@ -1,99 +1,142 @@
--- The programs in README.md, run as they are printed.
+-- What README.md promises: what its programs print, its make targets, its table of what other libraries do.
 
 local S = require "support"
-local socket = require "socket"
+local printed = require "printed"
 
--- The Lua blocks of the README in their order.
-local function blocks()
-  local list = {}
-  for block in S.read("README.md"):gmatch("```lua\n(.-)```") do list[#list + 1] = block end
-  return list
-end
+local function find(pattern) return printed.find("README.md", pattern) end
 
-local function find(pattern)
-  for _, block in ipairs(blocks()) do
-    if block:find(pattern) then return block end
-  end
-  error("README.md has no program with " .. pattern)
-end
-
--- Starts a program in the directory of the certificates, where its file names lead. Its output as a file.
-local function start(program, port)
-  local dir = assert(io.popen("pwd")):read("*l")
-  local file = os.tmpname()
-  local f = assert(io.open(file, "w"))
-  f:write(("package.path = package.path:gsub('lua/%%?', %q)\n"):format(dir .. "/lua/?"))
-  f:write(("package.cpath = package.cpath:gsub('build/', %q, 1)\n"):format(dir .. "/build/"))
-  f:write(("io.stdout:setvbuf 'line' local port = %d\n"):format(port), program)
-  f:close()
-  local command = ("cd %s && %s %s 2>&1; rm -f %s"):format(S.certdir, os.getenv("LUA") or "lua", file, file)
-  return assert(io.popen(command, "r"))
-end
-
-local function freeport()
-  local probe = assert(socket.bind("127.0.0.1", 0))
-  local _, port = probe:getsockname()
-  probe:close()
-  return tonumber(port)
+-- What a program of the README prints that is run against its server.
+local function against(program)
+  local serving, port = printed.serve(find("local listener"))
+  local out, status = printed.start(program, port)()
+  assert.equal(0, status, out)
+  return out, serving()
 end
 
 describe("README.md", function()
   it("has a client and a server that understand each other", function()
-    local port = freeport()
-    -- The server says when it listens, and is the client's "localhost" whichever address that is.
-    local server, n = find('mode = "server"'):gsub("(local listener = [^\n]+)", "%1 print 'ready'")
-    assert.equal(1, n)
-    local serving = start(server, port)
-    assert.equal("ready", serving:read("*l"))
-    local client = start(find('mode = "client"'), port)
-    assert.equal("HTTP/1.0 200 OK\r\n\r\nhello\n\n", client:read("*a"))
-    client:close()
-    assert.equal("", serving:read("*a"))
-    serving:close()
-  end)
-
-  it("has a server of many names", function()
-    local out = start(find("keypairs = ") .. "print(context ~= members and 'made')", 0)
-    assert.equal("made\n", out:read("*a"))
-    out:close()
+    local out, said = against(find('mode = "client"'))
+    assert.equal("HTTP/1.0 200 OK\r\n\r\nhello\n\n", out)
+    assert.equal("", said)
   end)
 
   it("has a client in one call", function()
-    local port = freeport()
-    local server = find('mode = "server"'):gsub("(local listener = [^\n]+)", "%1 print 'ready'")
-    local serving = start(server, port)
-    assert.equal("ready", serving:read("*l"))
-    local client = start(find("ssl%.connect%("), port)
-    assert.equal("TLSv1.2\ttrue\n", client:read("*a"))
-    client:close()
-    serving:close()
+    assert.equal("TLSv1.2\ttrue\n", (against(find("ssl%.connect%("))))
   end)
 
   it("has an HTTPS request", function()
-    local port = freeport()
-    local server = find('mode = "server"'):gsub("(local listener = [^\n]+)", "%1 print 'ready'")
-    local serving = start(server, port)
-    assert.equal("ready", serving:read("*l"))
-    local client = start(find('require "ssl%.https"') .. " print(ok, code, status)", port)
-    assert.equal("1\t200\tHTTP/1.0 200 OK\n", client:read("*a"))
-    client:close()
-    serving:close()
-  end)
-
-  it("has a server that staples", function()
-    local kit = require "ocspkit"
-    local file = S.tmpfile(kit.craft { cert = "serverA" })
-    local before = ("local ssl, der = require 'ssl', io.open(%q, 'rb'):read('*a') local newer = der "):format(file)
-    local running = start(before .. find("setocsp") .. " print 'ok'", 0)
-    assert.equal("ok\n", running:read("*a"))
-    running:close()
-    os.remove(file)
+    local out = against(find('require "ssl%.https"') .. " print(ok, code, status)")
+    assert.equal("1\t200\tHTTP/1.0 200 OK\n", out)
   end)
 
   it("names every make target that it tells of", function()
     local makefile = S.read("Makefile")
-    for target in S.read("README.md"):gmatch("`make ([%a-]+)") do
-      assert.is_truthy(makefile:find("\n" .. target:gsub("%-", "%%-") .. ":"), "no target " .. target)
+    for _, path in ipairs { "README.md", "CONTRIBUTING.md" } do
+      for target in S.read(path):gmatch("`make ([%a-]+)") do
+        assert.is_truthy(makefile:find("\n[%a -]*" .. target:gsub("%-", "%%-") .. "[%a -]*:"), "no target " .. target)
+      end
     end
   end)
+
+  it("tells the version that there is in one place only", function()
+    assert.matches("^%d+%.%d+%.%d+$", S.ssl._VERSION)
+    local p = assert(io.popen("grep -rnF '\"" .. S.ssl._VERSION .. "\"' lua src Makefile"))
+    local out = p:read("*a")
+    p:close()
+    assert.matches("^lua/ssl%.lua:%d+:[^\n]*\n$", out)
+  end)
+end)
+
+-- ---- the table of what others do: each row as questions, asked in an interpreter that finds only the packages
+
+local packages = [[
+  package.path = package.path:gsub("[^;]*lua/%?%.lua;", "", 1)
+  package.path, package.cpath = package.path:gsub("test/%?%.lua;", ""), package.cpath:gsub("build/[^;]*;", "")
+]]
+
+-- What a library of LuaSec's kind has: printed as name, answer.
+local luasec = [[
+  local ok, ssl = pcall(require, "ssl")
+  if not ok then return print("none") end
+  local https = require "ssl.https"
+  local cfg = { mode = "client", protocol = "any" }
+  local ctx = assert(ssl.newcontext(cfg))
+  local conn = require "ssl.core".create(ctx)
+  local methods = getmetatable(conn).__index
+  local function takes(key, value)
+    return (pcall(function()
+      assert(ssl.newcontext { mode = "client", protocol = "any", verify = "peer", strict = true, [key] = value })
+    end))
+  end
+  local function say(name, answer) print(name .. "\t" .. (answer and "yes" or "no")) end
+  local strict = not takes("nosuchkey", true) -- LuaSec passes over what it does not know
+  say("runs programs for LuaSec", ssl.wrap and ssl.newcontext)
+  say("sends and receives like LuaSocket", methods.send and methods.receive and methods.settimeout)
+  say("checks the host's name in the handshake", strict and takes("servername", "localhost"))
+  say("says in a table why it failed",
+    type((select(3, ssl.newcontext { mode = "client", protocol = "any", cafile = "/nowhere" }))) == "table")
+  say("TLS without a socket, or over any object", ssl.engine)
+  say("client resumes sessions", methods.setsession)
+  say("ticket keys shared by a fleet", getmetatable(ctx).__index.setticketkeys)
+  say("OCSP stapling", methods.getocsp)
+  say("DTLS connections", ssl.newcontext { mode = "client", protocol = "dtls" })
+  say("key log for Wireshark", strict and takes("keylog", print))
+  say("ALPN", methods.getalpn)
+  say("an HTTPS module that verifies unless told otherwise", https.verify == "peer")
+]]
+
+local luaossl = [[
+  local ok, context = pcall(require, "openssl.ssl.context")
+  if not ok then return print("none") end
+  local ctx = context.new("TLS")
+  local conn, ctxm = require "openssl.ssl".new(ctx), getmetatable(ctx).__index
+  local methods, params = getmetatable(conn).__index, getmetatable(require "openssl.x509.verify_param".new()).__index
+  local function say(name, answer) print(name .. "\t" .. (answer and "yes" or "no")) end
+  say("runs programs for LuaSec", methods.dohandshake)
+  say("sends and receives like LuaSocket", methods.send and methods.receive)
+  say("checks the host's name in the handshake", params.setHost and methods.setParam)
+  say("says in a table why it failed", type((select(3, pcall(ctx.setCipherList, ctx, "nosuch")))) == "table")
+  say("TLS without a socket, or over any object", methods.feed or methods.write)
+  say("client resumes sessions", methods.setSession)
+  say("ticket keys shared by a fleet", ctxm.setTicketKeys)
+  say("OCSP stapling", methods.setTLSextStatusOCSPResp)
+  say("DTLS connections", methods.listen or methods.getTimeout)
+  say("key log for Wireshark", ctxm.setKeylogCallback)
+  say("ALPN", ctxm.setAlpnProtos and methods.getAlpnSelected)
+  say("an HTTPS module that verifies unless told otherwise", pcall(require, "openssl.https"))
+]]
+
+-- A column of the table in README.md: row -> word.
+local function column(number)
+  local table_ = S.read("README.md"):match("\n| | this |[^\n]*\n|[-|]+\n(.-)\n\n")
+  local cells, count = {}, 0
+  for row in table_:gmatch("[^\n]+") do
+    local words = {}
+    for word in row:gmatch("|%s*([^|]-)%s*%f[|]") do words[#words + 1] = word end
+    cells[words[1]], count = words[number + 1], count + 1
+  end
+  assert.equal(12, count)
+  return cells
+end
+
+local function answers(program, before)
+  local out = S.fresh((before or "") .. program)
+  if out == "none" then return nil end
+  local set = {}
+  for name, word in (out .. "\n"):gmatch("([^\t\n]+)\t(%a+)\n") do set[name] = word end
+  return set, out
+end
+
+describe("the table beside the others", function()
+  for number, one in ipairs {
+    { name = "this library", program = luasec },
+    { name = "LuaSec", program = luasec, before = packages },
+    { name = "luaossl", program = luaossl, before = packages },
+  } do
+    it("is right about " .. one.name, function()
+      local set, out = answers(one.program, one.before)
+      if not set then return pending(one.name .. " is not installed") end
+      assert.same(column(number), set, out)
+    end)
+  end
 end)
