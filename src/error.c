@@ -160,8 +160,6 @@ static void syscall_failed(tls_error *e, int sys)
 enum tls_status tls_error_ssl(tls_error *e, const SSL *ssl, int ret, int sys)
 {
   switch (SSL_get_error(ssl, ret)) {
-  case SSL_ERROR_NONE:
-    return TLS_DONE;
   case SSL_ERROR_WANT_READ:
     return TLS_WANT_READ;
   case SSL_ERROR_WANT_WRITE:

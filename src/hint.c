@@ -187,10 +187,7 @@ const char *tls_hint_closed(const tls_connection *c)
 
 static const char *hint_by_code(unsigned long code)
 {
-  if (ERR_SYSTEM_ERROR(code)) {
-    return NULL;
-  }
-  switch (ERR_GET_LIB(code)) {
+  switch (ERR_GET_LIB(code)) { /* ERR_LIB_SYS has no hint here */
   case ERR_LIB_SSL:
     return FIND(ours, ERR_GET_REASON(code));
   case ERR_LIB_PEM:

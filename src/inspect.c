@@ -37,8 +37,6 @@ static void set_sigalg(lua_State *L, const char *key, int type, int digest)
 {
   const char *name = NULL;
   switch (type) {
-  case NID_undef:
-    return;
   case EVP_PKEY_RSA:
     name = "RSA";
     break;

@@ -200,8 +200,6 @@ static long bio_ctrl(BIO *bio, int cmd, long arg, void *ptr)
     return 1;
   case BIO_CTRL_EOF:
     return m == NULL || (m->ended && tls_queue_length(&m->in) == 0);
-  case BIO_CTRL_PENDING:
-    return m != NULL ? (long)tls_queue_length(&m->in) : 0;
   case BIO_CTRL_WPENDING:
     return m != NULL ? (long)tls_queue_length(&m->out) : 0;
   default:

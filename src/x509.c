@@ -378,12 +378,8 @@ static int adopt(lua_State *L)
 
 void tls_pushcertificate(lua_State *L, X509 *cert)
 {
+  /* To push a C function allocates in Lua 5.1, unprotected: luaopen_ssl_core has called luaopen_ssl_x509, which keeps it. */
   tls_rawgetp(L, LUA_REGISTRYINDEX, &adopt_key);
-  if (lua_isnil(L, -1)) {
-    /* Allocates in Lua 5.1, unprotected: modules call luaopen_ssl_x509 first. */
-    lua_pop(L, 1);
-    lua_pushcfunction(L, adopt);
-  }
   lua_pushlightuserdata(L, cert);
   if (lua_pcall(L, 1, 1, 0) != 0) {
     X509_free(cert);

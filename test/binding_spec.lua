@@ -72,6 +72,29 @@ describe("conn:getchannelbinding", function()
     assert.equal(cert:digest("sha256"), hex(binding))
   end)
 
+  it("tls-server-end-point is by SHA-256 where the signature is by SHA-1: RFC 5929 section 4.1", function()
+    local cert, key = S.selfsigned("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha1")
+    local c, s = S.connected(S.anyclient { ciphers = "ALL:@SECLEVEL=0" },
+      S.server { certificate = cert, key = key, ciphers = "ALL:@SECLEVEL=0" })
+    local binding = c:getchannelbinding("tls-server-end-point")
+    assert.equal(S.ssl.loadcertificate(cert):digest("sha256"), hex(binding))
+    assert.equal(binding, s:getchannelbinding("tls-server-end-point"))
+  end)
+
+  it("tls-server-end-point is refused where the server has no certificate", function()
+    local function anonymous(mode)
+      return { mode = mode, protocol = "tlsv1_2", ciphers = "aNULL:@SECLEVEL=0" }
+    end
+    local c, s = S.connected(anonymous "client", anonymous "server")
+    for _, conn in ipairs { c, s } do
+      local none, message, detail = conn:getchannelbinding("tls-server-end-point")
+      assert.is_nil(none)
+      assert.equal("this connection has no channel binding of this type", message)
+      assert.equal("config", detail.kind)
+      assert.is_string(conn:getchannelbinding("tls-unique"))
+    end
+  end)
+
   it("needs the extended master secret in TLS 1.2", function()
     local c, s = S.connected(S.client { protocol = "tlsv1_2", options = "no_extended_master_secret" }, S.server())
     for _, conn in ipairs { c, s } do

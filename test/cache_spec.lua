@@ -74,6 +74,49 @@ describe("a client's cache of sessions", function()
       assert.is_true(call(at, cctx, sctx))
     end)
 
+    it("resumes at the same address of IPv6 where no name is sent over " .. version, function()
+      if not socket.tcp6 or not socket.tcp6():bind("::1", 0) then return pending("this machine has no IPv6") end
+      local six = listen("::1")
+      local cctx, sctx = client(), server { protocol = version }
+      assert.is_false(call(six, cctx, sctx))
+      assert.is_true(call(six, cctx, sctx))
+      six:close()
+    end)
+
+    -- A path says little of who listens there.
+    it("resumes over Unix sockets at the same name only, " .. version, function()
+      local found, unix = pcall(require, "socket.unix")
+      if not found then return pending("this LuaSocket has no Unix sockets") end
+      local make = type(unix) == "table" and (unix.stream or unix.tcp) or unix
+      local path = os.tmpname()
+      os.remove(path)
+      local listener = make()
+      assert(listener:bind(path))
+      assert(listener:listen())
+      local function over(cctx, sctx, name)
+        local sock = make()
+        assert(sock:connect(path))
+        local c, s = assert(ssl.wrap(sock, cctx)), assert(ssl.wrap(assert(listener:accept()), sctx))
+        c:settimeout(0)
+        s:settimeout(0)
+        if name then c:sni(name) end
+        assert(S.shake(c, s)[1])
+        s:send("x")
+        assert.equal("x", (S.receive(c, 1)))
+        local resumed = c:sessionreused()
+        c:close()
+        s:close()
+        return resumed
+      end
+      local cctx, sctx = client(), server { protocol = version }
+      assert.is_false(over(cctx, sctx, "localhost"))
+      assert.is_true(over(cctx, sctx, "localhost"))
+      assert.is_false(over(cctx, sctx))
+      assert.is_false(over(cctx, sctx))
+      listener:close()
+      os.remove(path)
+    end)
+
     it("answers the same on a resumed connection over " .. version, function()
       local cctx = client { servername = "localhost" }
       local sctx = server { protocol = version, certificate = S.cert("chainA"), key = S.cert("chainAkey") }

@@ -54,6 +54,13 @@ describe("the dhparam callback", function()
     ["junk"] = { function() return "junk" end, NONE },
     ["a certificate"] = { function() return S.pem("rootA") end, NONE },
     ["a key"] = { function() return S.pem("rsakey") end, NONE },
+    ["a curve"] = { function()
+      local p = io.popen("openssl ecparam -name prime256v1")
+      local pem = p:read("*a")
+      p:close()
+      assert(pem:find("BEGIN EC PARAMETERS", 1, true), pem)
+      return pem
+    end, NONE },
     ["half"] = { function() return dhpem():sub(1, 200) end, NONE },
     ["encrypted"] = { function()
       return (dhpem():gsub("PARAMETERS%-%-%-%-%-\n", "%0Proc-Type: 4,ENCRYPTED\n"

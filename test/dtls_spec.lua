@@ -279,6 +279,55 @@ describe("DTLS", function()
     talk(c, s)
   end)
 
+  it("gives a peer up that does not answer", function()
+    if not os.execute("command -v faketime >/dev/null") then pending("faketime is not installed") end
+    -- A clock that runs a hundred times as fast.
+    local said = S.fresh([[
+      if not (os.getenv("LD_PRELOAD") or ""):find("faketime") then io.write("real") os.exit() end
+      local S = require "support"
+      local c = S.ssl.engine(S.client { protocol = "dtls" })
+      assert(c:setretransmit(0.001))
+      assert(c:handletimeout() == false)
+      assert(select(2, c:dohandshake()) == "wantread")
+      local ok, message, detail
+      S.MAXSECONDS = 6000
+      S.poll(function()
+        c:drain()
+        ok, message, detail = c:handletimeout()
+        return ok == nil
+      end, "the end of its patience")
+      print(message, detail.kind, (select(2, c:dohandshake())))
+    ]], "faketime -f '+0 x100'")
+    if said == "real" then pending("the interpreter is preloaded with something else than faketime") end
+    assert.equal("read timeout expired\tprotocol\tclosed", said)
+  end)
+
+  it("makes no cookie where listen was not told whose", function()
+    local c, s = client(), server { options = "cookie_exchange" }
+    c:dohandshake()
+    E.carry(c, s)
+    local ok, message, detail = s:dohandshake()
+    assert.is_false(ok)
+    assert.matches("cookie", message)
+    assert.equal("protocol", detail.kind)
+  end)
+
+  it("is busy for its own callbacks", function()
+    local answers = {}
+    local s
+    s = server { sni = function()
+      answers.listen = { E.two(s:listen("x")) }
+      answers.handletimeout = { E.two(s:handletimeout()) }
+    end }
+    local c = client { servername = "localhost" }
+    E.shake(c, s)
+    for _, name in ipairs { "listen", "handletimeout" } do
+      assert.is_nil(answers[name][1])
+      assert.matches("busy", answers[name][2])
+    end
+    talk(c, s)
+  end)
+
   describe("listen", function()
     local c, s
 
@@ -350,117 +399,5 @@ describe("DTLS", function()
         s:drain()
       end
     end)
-  end)
-
-  describe("on UDP sockets", function()
-    local function sockets()
-      local a, b = assert(socket.udp()), assert(socket.udp())
-      assert(a:setsockname("127.0.0.1", 0))
-      assert(b:setsockname("127.0.0.1", 0))
-      local _, aport = a:getsockname()
-      local _, bport = b:getsockname()
-      assert(a:setpeername("127.0.0.1", bport))
-      assert(b:setpeername("127.0.0.1", aport))
-      return a, b
-    end
-
-    it("shakes hands and talks", function()
-      local a, b = sockets()
-      local c = assert(ssl.wrap(a, S.client { protocol = "dtls" }))
-      local s = assert(ssl.wrap(b, S.server { protocol = "dtlsv1_2" }))
-      c:settimeout(0)
-      s:settimeout(0)
-      S.shake(c, s)
-      assert.is_true(c:dohandshake())
-      assert.is_true(s:dohandshake())
-      c:write("over UDP")
-      S.poll(function() return select(2, s:receive(0)) ~= "wantread" end)
-      assert.equal("over UDP", (s:read()))
-      assert.equal("127.0.0.1", (c:getpeername()))
-      c:close()
-      S.poll(function() return select(2, s:read()) == "closed" end)
-      s:close()
-    end)
-
-    it("sends a lost flight again while it blocks", function()
-      local a, b = sockets()
-      local c = assert(ssl.wrap(a, S.client { protocol = "dtls" }))
-      c:settimeout(1.5)
-      local before = socket.gettime()
-      assert.same({ false, "wantread" }, { E.two(c:dohandshake()) })
-      assert.is_true(socket.gettime() - before < 10)
-      b:settimeout(2)
-      local first, second = b:receive(), b:receive()
-      assert.is_string(first)
-      assert.equal(#first, #second)
-      c:close()
-      b:close()
-    end)
-
-    it("says that nobody is there", function()
-      local a, b = sockets()
-      b:close()
-      local c = assert(ssl.wrap(a, S.client { protocol = "dtls" }))
-      c:settimeout(5)
-      local ok, message, detail = c:dohandshake()
-      assert.is_false(ok)
-      assert.equal("connection refused", message)
-      assert.equal("system", detail.kind)
-      c:close()
-    end)
-  end)
-end)
-
-describe("ssl.cookie", function()
-  it("is for one peer, and in letters", function()
-    local cookie = ssl.cookie("192.0.2.1:5000")
-    assert.equal(44, #cookie)
-    assert.truthy(cookie:match("^[%w+/]+=$"))
-    assert.is_true(ssl.checkcookie("192.0.2.1:5000", cookie))
-    assert.is_false(ssl.checkcookie("192.0.2.1:5001", cookie))
-    assert.is_true(ssl.checkcookie("", ssl.cookie("")))
-    assert.is_true(ssl.checkcookie("a\0b", ssl.cookie("a\0b")))
-    assert.is_false(ssl.checkcookie("a\0c", ssl.cookie("a\0b")))
-    assert.is_true(ssl.checkcookie(5, ssl.cookie("5")))
-  end)
-
-  it("takes nothing else for a cookie", function()
-    local cookie = ssl.cookie("p")
-    for i = 1, #cookie do
-      local other = cookie:sub(i, i) == "A" and "B" or "A"
-      assert.is_false(ssl.checkcookie("p", cookie:sub(1, i - 1) .. other .. cookie:sub(i + 1)))
-    end
-    for _, junk in ipairs { "", "x", cookie .. "=", cookie:sub(1, -2), ("!"):rep(44), ("\0"):rep(44), " " .. cookie } do
-      assert.is_false(ssl.checkcookie("p", junk))
-    end
-    assert.has_error(function() ssl.cookie() end)
-    assert.has_error(function() ssl.cookie({}) end)
-    assert.has_error(function() ssl.checkcookie("p") end)
-  end)
-
-  it("is good for a minute", function()
-    if not os.execute("command -v faketime >/dev/null") then pending("faketime is not installed") end
-    -- A clock that runs a hundred times as fast.
-    local said = S.fresh([[
-      if not (os.getenv("LD_PRELOAD") or ""):find("faketime") then io.write("real") os.exit() end
-      local ssl = require "ssl"
-      local core = require "ssl.core"
-      local began, cookie, good, bad = core.now(), ssl.cookie("p"), true, false
-      for _ = 1, 1e6 do
-        local age = core.now() - began
-        local ok = ssl.checkcookie("p", cookie)
-        if age < 58 and core.now() - began < 58 then good = good and ok end
-        if age > 63 then bad = ok break end
-      end
-      io.write(tostring(good), " ", tostring(bad), " ", tostring(core.now() - began > 63))
-    ]], "faketime -f '+0 x100'")
-    if said == "real" then pending("the interpreter is preloaded with something else than faketime") end
-    assert.equal("true false true", said)
-  end)
-
-  it("is another process's no more", function()
-    local theirs = S.fresh([[io.write(require("ssl").cookie("p"))]])
-    assert.equal(44, #theirs)
-    assert.is_false(ssl.checkcookie("p", theirs))
   end)
 end)

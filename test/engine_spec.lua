@@ -276,6 +276,35 @@ describe("an engine", function()
     peer:close()
   end)
 
+  -- To make the string may run the collector, and that a finalizer.
+  it("gives each byte once, whatever a finalizer drains meanwhile", function()
+    local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
+    local client, server = E.connected()
+    local drained, got = 0, {}
+    for i = 1, 300 do
+      client:send(("%04d"):format(i) .. ("x"):rep(3000))
+      local function meddle()
+        drained = drained + 1
+        got[#got + 1] = client:drain()
+      end
+      if newproxy then -- luacheck: ignore 113
+        getmetatable(newproxy(true)).__gc = meddle -- luacheck: ignore 113
+      else
+        setmetatable({}, { __gc = meddle })
+      end
+      local mine = client:drain()
+      got[#got + 1] = mine
+    end
+    S.collect()
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+    assert.is_true(drained > 0)
+    for _, piece in ipairs(got) do server:feed(piece) end
+    for i = 1, 300 do assert.equal(("%04d"):format(i), (server:receive(3004)):sub(1, 4)) end
+    server:close()
+    client:close()
+  end)
+
   it("drains in pieces of any size", function()
     for _, size in ipairs { 1, 2, 5, 100, 1000 } do
       local client, server = E.pair()
@@ -322,6 +351,18 @@ describe("an engine", function()
     local info = assert(server:info())
     assert.is_nil(info.group)
     assert.is_nil(server:info("group"))
+  end)
+
+  it("is not made new by reset when its context is closed", function()
+    local ctx = assert(ssl.newcontext(S.client()))
+    local engine = assert(ssl.engine(ctx))
+    engine:dohandshake()
+    S.finalize(ctx)
+    local ok, message, detail = engine:reset()
+    assert.is_nil(ok)
+    assert.equal("the context is closed, or not a context", message)
+    assert.equal("config", detail.kind)
+    engine:close()
   end)
 
   it("is the only one that can be fed", function()

@@ -108,6 +108,18 @@ describe("info", function()
     end)
   end
 
+  local signatures = {
+    { "-newkey ed448", "ed448" }, { "-newkey rsa-pss -pkeyopt rsa_keygen_bits:2048", "RSA-PSS+SHA256" },
+  }
+  for _, row in ipairs(signatures) do
+    it("names the signature algorithm " .. row[2], function()
+      local cert, key = S.selfsigned(row[1])
+      local c, s = pair(S.anyclient(), S.server { certificate = cert, key = key })
+      assert.equal(row[2], c:info("peersigalg"))
+      assert.equal(row[2], s:info("sigalg"))
+    end)
+  end
+
   it("takes a field, and anything else is the whole table or nil", function()
     local c = pair()
     assert.is_table(c:info())

@@ -254,6 +254,23 @@ describe("a key log that cannot be written", function()
     end
   end)
 
+  -- A limit for the size of files lets a line be written in part; the signal of the next one is ignored.
+  it("ends the handshake when only a part of a line fits", function()
+    local path = os.tmpname()
+    finally(function() os.remove(path) end)
+    local out = S.fresh(([[
+      local S = require "support"
+      local f = assert(io.open(%q, "wb"))
+      f:write(("#"):rep(1000) .. "\n")
+      f:close()
+      local c, s = S.wrapped(S.client { keylog = %q })
+      local ok, message, detail = S.unpack((S.shake(c, s)))
+      print(ok, message, detail.kind)
+    ]]):format(path, path), "ulimit -f 2; trap '' XFSZ;")
+    assert.equal("false\tkeylog callback failed: error writing to '" .. path
+      .. "' (only a part of a line could be written)\tcallback", out)
+  end)
+
   it("is asked once", function()
     local n = 0
     local c, s = S.wrapped(S.client(), S.server { keylog = function()

@@ -348,6 +348,31 @@ describe("what the setting keypairs refuses", function()
   end)
 end)
 
+describe("the first pair", function()
+  it("is for clients without a name, also where it has no DNS name itself", function()
+    for _, name in ipairs { "nosan", "ip" } do
+      local ctx = assert(ssl.newcontext(server { file(name), pair { "a.test" } }))
+      local cert = told(ssl.loadcertificate(S.pem(name)))
+      assert.equal(cert, (ask(ctx)))
+      assert.equal(cert, (ask(ctx, "nobody.test")))
+      assert.equal("a.test", (ask(ctx, "a.test")))
+    end
+  end)
+
+  it("is whole", function()
+    local context = require "ssl.context"
+    local ctx = assert(ssl.newcontext { mode = "server", protocol = "any" })
+    local half = assert(context.create "any")
+    assert.same({ false, "a key pair needs both a certificate and a key" },
+      { S.unpack(S.pack(context.addpair(ctx, half)), 1, 2) })
+    assert.is_true(context.loadcert(half, S.cert "serverA"))
+    assert.same({ false, "a key pair needs both a certificate and a key" },
+      { S.unpack(S.pack(context.addpair(ctx, half)), 1, 2) })
+    assert.is_true(context.loadkey(half, S.cert "serverAkey"))
+    assert.is_true(context.addpair(ctx, half))
+  end)
+end)
+
 describe("many pairs", function()
   it("are found", function()
     local list = {}

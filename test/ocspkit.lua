@@ -96,7 +96,7 @@ end
 local function single(t)
   local id = t.id or certid(assert(M.certificate(t.cert):ocsprequest(M.certificate(t.issuer or "rootA"))))
   local next = t.nextupdate ~= false and der.tlv(0xa0, M.time(t.nextupdate or 86400)) or ""
-  return der.seq(id, status(t), M.time(t.thisupdate or -60), next)
+  return der.seq(id, status(t), t.thistime or M.time(t.thisupdate or -60), next)
 end
 
 local function sign(data, key)
@@ -116,8 +116,9 @@ function M.envelope(code, basic)
 end
 
 --- A response made by hand. t: cert, issuer ("rootA"), signer (the issuer; its key is EC), certs: names to send along;
---- status ("good"), reason (a number), thisupdate (-60), nextupdate (a day; false: none) in seconds from now;
---- id: another CertID in DER; several: an array of such tables for more than one answer; spoil: a wrong signature.
+--- status ("good"), reason (a number), revoked and thistime (DER of the time), thisupdate (-60), nextupdate (a day;
+--- false: none) in seconds from now; id: another CertID in DER; several: an array of such tables for more than one
+--- answer; spoil: a wrong signature.
 function M.craft(t)
   local singles = {}
   for i, one in ipairs(t.several or { t }) do singles[i] = single(one) end

@@ -152,6 +152,25 @@ describe("the system's CA certificates", function()
     assert.matches("^nil\tSSL_CERT_FILE names /nowhere, which cannot be read", fresh(chunk, "SSL_CERT_FILE=/nowhere"))
   end)
 
+  it("are found in the places known, or that is said", function()
+    local chunk = [[
+      local ssl, context = require "ssl", require "ssl.context"
+      local path = context.defaultlocations()
+      local opened = io.open
+      local function onlyin(...)
+        local there = {}
+        for i = 1, select("#", ...) do there[(select(i, ...))] = true end
+        io.open = function(name, mode) return there[name] and opened(%q, mode) or nil end
+        return ssl.find_system_ca()
+      end
+      assert(onlyin(path, "/etc/ssl/certs/ca-certificates.crt") == path)
+      assert(onlyin("/etc/ssl/certs/ca-certificates.crt") == "/etc/ssl/certs/ca-certificates.crt")
+      print(onlyin())
+    ]]
+    assert.equal("nil\tno file of CA certificates found on this machine; name one by cafile or SSL_CERT_FILE",
+      fresh(chunk:format(S.cert "rootA"), "env -u SSL_CERT_FILE"))
+  end)
+
   it("are remembered, set, cleared and forbidden", function()
     ssl.set_system_ca("/some/where")
     assert.equal("/some/where", ssl.get_system_ca())

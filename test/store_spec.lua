@@ -20,8 +20,8 @@ end
 
 -- Does a client that trusts `cafile` accept the server `name`?
 local function accepts(cfg, name)
-  local client = type(cfg) == "table" and cfg or { cafile = cfg }
-  local c, s = S.wrapped(S.client(client), S.server { certificate = S.cert(name), key = S.cert(name .. "key") })
+  local client = type(cfg) == "table" and S.client(cfg) or type(cfg) == "string" and S.client { cafile = cfg } or cfg
+  local c, s = S.wrapped(client, S.server { certificate = S.cert(name), key = S.cert(name .. "key") })
   local cr = S.shake(c, s)
   c:close()
   s:close()
@@ -48,6 +48,26 @@ describe("the store cache", function()
     socket.sleep(3.1)
     local shared = tonumber(S.fresh(chunk))
     assert.is_true(shared < own / 2, ("100 contexts: %d KiB each with its own, %d KiB shared"):format(own, shared))
+  end)
+
+  -- What a context is told to trust besides needs a store of its own, for which the file is read again.
+  it("keeps a context as it was when the file is gone that it shares", function()
+    local context = require "ssl.context"
+    local path = copyof("rootA")
+    socket.sleep(3.1)
+    local ctx = assert(S.ssl.newcontext(S.client { cafile = path }))
+    os.remove(path)
+    for _, add in ipairs { function() return context.locations(ctx, S.cert "rootB") end,
+      function() return context.locations(ctx, nil, S.cert "capath") end,
+      function() return context.cadata(ctx, S.pem "rootB") end,
+      function() return context.crls(ctx, S.cert "rootA-crl") end } do
+      local ok, message, detail = add()
+      assert.is_false(ok)
+      assert.matches("No such file or directory", message)
+      assert.equal("system", detail.kind)
+    end
+    assert.is_true(accepts(ctx, "serverA"))
+    assert.is_false(accepts(ctx, "serverB"))
   end)
 
   it("sees a changed file at once", function()

@@ -383,6 +383,18 @@ function M.try(clientcfg, servercfg)
   return cr, sr
 end
 
+--- A self-signed certificate and its key, as PEM text, by `openssl req` with these arguments.
+function M.selfsigned(arguments)
+  local cert, key = os.tmpname(), os.tmpname()
+  local said = output(("openssl req -x509 -nodes -days 2 -subj /CN=localhost -keyout %s -out %s %s 2>&1")
+    :format(key, cert, arguments))
+  local pem, keypem = M.read(cert), M.read(key)
+  os.remove(cert)
+  os.remove(key)
+  if pem == "" then error(said, 2) end
+  return pem, keypem
+end
+
 M.unpack = table.unpack or unpack -- luacheck: ignore
 M.pack = table.pack or function(...) return { n = select("#", ...), ... } end
 

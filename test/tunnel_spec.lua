@@ -435,6 +435,24 @@ describe("TLS over an object", function()
     assert.is_nil((bare:getpeername()))
   end)
 
+  it("is dirty when it or the object below has more to read", function()
+    local client, server = overtcp()
+    assert.is_false(client:dirty())
+    server:send("two\nlines\n")
+    assert.equal("two", (S.receive(client, "*l")))
+    assert.is_true(client:dirty())
+    assert.equal("lines", (S.receive(client, "*l")))
+    assert.is_false(client:dirty())
+    client:close()
+    server:close()
+    local a, below = channel(), true
+    function a.dirty() return below end
+    local above = assert(ssl.wrap(a, S.client()))
+    assert.is_true(above:dirty())
+    below = false
+    assert.is_false(above:dirty())
+  end)
+
   it("keeps maxreceive", function()
     local client, server = overchannel()
     S.shake(client, server)

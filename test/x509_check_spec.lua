@@ -9,6 +9,18 @@ local unpack = pki.unpack
 
 describe("checks of a certificate", function()
 
+  describe("a host name with a dot at its end", function()
+    it("is the name without it, however long", function()
+      local long = ("a"):rep(60) .. "." .. ("b"):rep(60) .. ".test"
+      local c = make { extensions = { der.san(der.general(2, long), der.general(2, "a.test")) } }
+      for _, name in ipairs { long, "a.test" } do
+        assert.is_true(c:checkhost(name))
+        assert.is_true(c:checkhost(name .. "."))
+        assert.is_false(c:checkhost(name .. ".."))
+      end
+    end)
+  end)
+
   describe("dates", function()
     local rows = { -- tag, text, as printed, in seconds, usable for validat
       { 0x17, "261101010203Z", "Nov  1 01:02:03 2026 GMT", 1793494923, true },

@@ -32,6 +32,15 @@ describe("ssl.x509", function()
       assert.equal("serverA\ttrue\n", out)
     end)
 
+    -- debug.upvalueid is what gives a program one.
+    it("says what it got instead of a certificate, light userdata too", function()
+      local light = debug.upvalueid and debug.upvalueid(function() return der end, 1)
+      if not light then return pending("this Lua gives programs no light userdata") end
+      local ok, message = pcall(load "serverA".issued, load "serverA", light)
+      assert.is_false(ok)
+      assert.truthy(message:find("SSL:Certificate expected, got light userdata", 1, true), message)
+    end)
+
     it("keeps its metatable when it is opened again", function()
       local c = load "serverA"
       local index = getmetatable(c).__index
@@ -252,6 +261,15 @@ describe("ssl.x509", function()
         assert.equal(row[2], kind)
         assert.equal(row[3], bits)
         if math.type then assert.equal("integer", math.type(bits)) end -- luacheck: ignore
+      end
+      -- Finite fields of 1024 bits; whether the modulus is a prime is not asked here.
+      local p, q = "\0" .. ("\255"):rep(128), "\0" .. ("\255"):rep(20)
+      for kind, algorithm in pairs {
+        DSA = der.seq(der.oid "1.2.840.10040.4.1", der.seq(der.int(p), der.int(q), der.int "\2")),
+        DH = der.seq(der.oid "1.2.840.113549.1.3.1", der.seq(der.int(p), der.int "\2")),
+      } do
+        local c = make { key = der.seq(algorithm, der.tlv(3, "\0" .. der.int(("\127"):rep(128)))) }
+        assert.same({ kind, 1024 }, { select(2, c:pubkey()) })
       end
       local pem, kind = load "ed25519":pubkey()
       assert.equal("-----BEGIN PUBLIC KEY-----", pem:match("^[^\n]+"))
