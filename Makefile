@@ -170,6 +170,13 @@ compat:
 	@status=0; for library in ours luasec; do \
 	  $(env) BUSTED='$(BUSTED)' $(LUA) test/compat/run.lua $$library || status=1; done; exit $$status
 
+# The bugs of others, on this library and on the installed LuaSec. HISTORY_ARGS=--write: into doc/reliability.md.
+.PHONY: history
+history:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory all certs
+	@$(env) $(LUA) test/history/run.lua $(HISTORY_ARGS)
+
 # Debian's programs run on Lua 5.1 and 5.4.
 real:
 	@$(deps) real

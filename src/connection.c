@@ -80,6 +80,7 @@ bool tls_interrupted(tls_connection *c, tls_error *e)
 /* The outcome of an OpenSSL call, taken at once; `sys` is its errno. */
 enum tls_status tls_outcome(tls_connection *c, int ret, int sys, tls_error *e)
 {
+  c->forks = tls_forks;
   if (ret == 1 && c->call->parked == 0 && !c->closing) {
     c->starved = false;
     return TLS_DONE;
@@ -302,6 +303,7 @@ static int create(lua_State *L)
   c->fd = -1;
   c->block = c->total = -1;
   c->created = tls_now();
+  c->forks = tls_forks;
   lua_pushvalue(L, 1);
   tls_setslot(L, 2, TLS_SLOT_CONTEXT);
   tls_error_clear();
@@ -320,11 +322,12 @@ static int create(lua_State *L)
   return 1;
 }
 
-/* close_notify is tried once and never waited for: the descriptor does not block. */
+/* close_notify is tried once and never waited for: the descriptor does not block. A child of fork(2) that drops what it
+   inherited says nothing: the connection is its parent's. */
 static void close_now(tls_connection *c)
 {
   SSL *ssl = c->ssl;
-  bool alert = c->state == TLS_STATE_CONNECTED && !c->broken && !c->borrowed;
+  bool alert = c->state == TLS_STATE_CONNECTED && !c->broken && !c->borrowed && (c->fd < 0 || c->forks == tls_forks);
   c->state = TLS_STATE_CLOSED;
   c->ssl = NULL;
   c->closing = false;

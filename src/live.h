@@ -1,5 +1,5 @@
 /*
- * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c and binding.c add to contexts and connections.
+ * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c and transport.c add to contexts and connections.
  */
 #ifndef TLS_LIVE_H
 #define TLS_LIVE_H
@@ -17,5 +17,9 @@ extern const luaL_Reg tls_binding_methods[];
 
 /* A connection moves to another context: what the first one logs is logged there too. */
 void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);
+
+/* Forks between the first process and this one. A connection whose last step was in another process is that one's still:
+   what is dropped here must not end it for both. pthread_atfork(3). */
+extern unsigned int tls_forks;
 
 #endif

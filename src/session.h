@@ -29,6 +29,9 @@ bool tls_session_fits(SSL *ssl, SSL_SESSION *s);
 /* Ends a session no later than the peer's certificate. */
 void tls_session_clamp(const SSL *ssl, SSL_SESSION *s);
 
+/* verify.c */
+void tls_verify_label(const tls_connection *c, SSL_SESSION *s); /* the log goes with a server's session */
+
 /* session.c */
 /* All n bytes as one session in DER; NULL for anything else. */
 SSL_SESSION *tls_session_parse(const unsigned char *data, size_t n);

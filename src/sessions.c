@@ -120,6 +120,7 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
   }
   tls_session_clamp(ssl, fresh);
   if (c->server) {
+    tls_verify_label(c, fresh);
     tls_sessionstore_put(c, fresh);
     return 0;
   }
@@ -135,8 +136,12 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
 
 static int on_ticket(SSL *ssl, void *arg)
 {
+  const tls_connection *c = tls_connectionof(ssl);
   (void)arg;
   tls_session_clamp(ssl, SSL_get_session(ssl));
+  if (c != NULL) {
+    tls_verify_label(c, SSL_get_session(ssl));
+  }
   return 1;
 }
 

@@ -288,6 +288,7 @@ typedef struct tls_connection {
   unsigned int retransmit; /* microseconds until a flight of DTLS goes again for the first time, 0: OpenSSL's second */
   unsigned char *peer;  /* what tells a DTLS server's client from others, for its cookie; NULL before listen */
   size_t npeer;
+  unsigned int forks;   /* tls_forks at its last step */
 } tls_connection;
 
 /* One OpenSSL call on a connection: entered, left, and its outcome. `object` is the connection's stack index. False (and

@@ -3,9 +3,11 @@
  * readahead.c; by OpenSSL's own where the kernel may be asked to do the TLS, which needs that one, and for an SSL that is
  * luaossl's, which may outlive the connection. Waiting for a descriptor is in wait.c.
  */
+#include "live.h"
 #include "readahead.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -52,11 +54,28 @@ void tls_transport_close(tls_connection *c)
   }
 }
 
+/* ---- processes ---- */
+
+unsigned int tls_forks;
+
+static CRYPTO_ONCE fork_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void count_fork(void)
+{
+  tls_forks++;
+}
+
+static void watch_forks(void)
+{
+  pthread_atfork(NULL, NULL, count_fork);
+}
+
 /* OpenSSL's socket BIO writes with write(2), which kills the process when the peer has gone; a handler that the program
    has set is left alone. */
 void tls_transport_open(void)
 {
   struct sigaction now;
+  CRYPTO_THREAD_run_once(&fork_once, watch_forks);
   if (sigaction(SIGPIPE, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL) {
     now.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &now, NULL);

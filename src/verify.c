@@ -2,7 +2,7 @@
  * verify.c: certificate verification inside the handshake. OpenSSL decides; here its verdicts are logged, so that a
  * program can ask afterwards what was wrong at which depth, and LuaSec's lsec_ flags are honoured. DANE is here too.
  */
-#include "tls.h"
+#include "session.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -284,6 +284,38 @@ void tls_verify_keep(const tls_connection *c, SSL_SESSION *s)
   }
 }
 
+/* In a server's session the log is application data, which goes into tickets and to stores as well: a byte of depth and two of
+   error an entry. */
+#define LABEL_ENTRY 3
+
+void tls_verify_label(const tls_connection *c, SSL_SESSION *s)
+{
+  unsigned char data[LOG_MAX * LABEL_ENTRY], *p = data;
+  for (int i = 0; c->log != NULL && i < c->log->n; i++) {
+    int depth = c->log->entry[i].depth, error = c->log->entry[i].error;
+    *p++ = (unsigned char)(depth < 255 ? depth : 255);
+    *p++ = (unsigned char)(error >> 8);
+    *p++ = (unsigned char)error;
+  }
+  if (p > data) {
+    SSL_SESSION_set1_ticket_appdata(s, data, (size_t)(p - data)); /* without it the verdict is still there */
+  }
+}
+
+static void recall(tls_connection *c)
+{
+  SSL_SESSION *s = SSL_get_session(c->ssl);
+  void *data = NULL;
+  size_t n = 0;
+  if (s == NULL || SSL_SESSION_get0_ticket_appdata(s, &data, &n) != 1) {
+    return;
+  }
+  const unsigned char *p = data;
+  for (; n >= LABEL_ENTRY; n -= LABEL_ENTRY, p += LABEL_ENTRY) {
+    add_entry(c, p[0], p[1] << 8 | p[2]);
+  }
+}
+
 /* Of this verification, or of the one that the resumed session was made by. */
 static const tls_verify_log *log_of(const tls_connection *c)
 {
@@ -314,9 +346,12 @@ static void push_log(lua_State *L, const tls_verify_log *log)
 }
 
 /* Pushes what was wrong: text, or a table of texts where an lsec_ flag is set. */
-static void push_verdict(lua_State *L, const tls_connection *c, long result)
+static void push_verdict(lua_State *L, tls_connection *c, long result)
 {
   const tls_context *ctx = tls_contextof(c->ssl);
+  if (c->server && c->log == NULL && SSL_session_reused(c->ssl) == 1) {
+    recall(c);
+  }
   const tls_verify_log *log = log_of(c);
   bool table = log != NULL ? log->table : ctx != NULL && ctx->verifyext != 0;
   if (!table) {
@@ -339,7 +374,7 @@ static void push_verdict(lua_State *L, const tls_connection *c, long result)
    SSL_get_verify_result(3). */
 static int getpeerverification(lua_State *L)
 {
-  const tls_connection *c = tls_checkconnection(L, 1);
+  tls_connection *c = tls_checkconnection(L, 1);
   if (c->state == TLS_STATE_CLOSED || (c->state == TLS_STATE_NEW && !c->failed)) {
     lua_pushboolean(L, 0);
     lua_pushliteral(L, "closed");
