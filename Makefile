@@ -7,7 +7,7 @@
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
 #   make reference                              doc/reference and types, from the sources' comments
-#   make fuzz SECONDS=60                        random programs on engines, under the sanitizers
+#   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
 #   make soak N=1000000                         handshakes with random faults
 #   make test-all compat real lint asan valgrind tsan bench rock certs clean
 #
@@ -233,20 +233,26 @@ $(BUILD)/threads: test/threads/threads.c $(BUILD)/flags
 	$(quiet)$(compile) $(LDFLAGS) -Wl,-E -o $@ $< \
 	  $(shell $(PKG_CONFIG) --libs $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS)))) -lpthread
 
-# libFuzzer's program on test/fuzz/engine.c, with Lua 5.4 and the whole library linked in. What it finds is left in build/fuzz.
+# libFuzzer's program, with Lua 5.4 and the whole library linked in, on each test/fuzz/NAME.lua in turn (with -j2 on two at a
+# time) or on TARGET alone, for SECONDS each. Inputs, findings and logs stay in build/fuzz; fuzz-table adds the logs up.
 FUZZ := build/fuzz
 FUZZ_FLAGS := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZ_CC := clang
+FUZZ_TARGETS := $(sort $(patsubst test/fuzz/%.lua,%,$(wildcard test/fuzz/*.lua)))
+TARGET ?= $(FUZZ_TARGETS)
 SECONDS ?= 60
-.PHONY: fuzz fuzz-run
+.PHONY: fuzz fuzz-table $(FUZZ_TARGETS:%=fuzz-%)
 fuzz:
 	@$(deps) build fuzz
-	@$(MAKE) --no-print-directory fuzz-run LUA_VERSION=5.4
+	@$(MAKE) --no-print-directory certs
+	@$(MAKE) --no-print-directory $(TARGET:%=fuzz-%) LUA_VERSION=5.4
+	@tools/fuzz.sh $(FUZZ) table
 
-fuzz-run: $(FUZZ)/engine
-	@mkdir -p $(FUZZ)/corpus
-	@$(env) $(FUZZ)/engine -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 -rss_limit_mb=1024 \
-	  -print_final_stats=1 -verbosity=0 -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus test/fuzz/corpus
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(FUZZ)/target
+	@$(env) tools/fuzz.sh $(FUZZ) run $* $(SECONDS)
+
+fuzz-table:
+	@tools/fuzz.sh $(FUZZ) table
 
 fuzz_cc = $(FUZZ_CC) $(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(LUA_CFLAGS) $(CPPFLAGS) $(FUZZ_FLAGS)
 $(FUZZ)/%.o: src/%.c $(wildcard src/*.h)
@@ -254,9 +260,9 @@ $(FUZZ)/%.o: src/%.c $(wildcard src/*.h)
 	$(say) "  CC $@"
 	$(quiet)$(fuzz_cc) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 
-$(FUZZ)/engine: test/fuzz/engine.c $(SOURCES:src/%.c=$(FUZZ)/%.o)
+$(FUZZ)/target: test/fuzz/target.c test/fuzz/random.c test/fuzz/random.h $(SOURCES:src/%.c=$(FUZZ)/%.o)
 	$(say) "  LD $@"
-	$(quiet)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $^ \
+	$(quiet)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $(filter-out %.h,$^) \
 	  $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(OPENSSL_LIBS)
 
 # What luarocks makes of the rockspec, in a tree under build/.

@@ -239,13 +239,23 @@ typedef struct alpn_query {
   unsigned char nselected;
 } alpn_query;
 
+/* OpenSSL before 3.0.15 reads past the end of a list whose lengths do not add up. RFC 7301 section 3.1. */
+static bool well_formed(const unsigned char *wire, size_t n)
+{
+  size_t i = 0;
+  while (i < n && wire[i] != 0) {
+    i += wire[i] + 1u;
+  }
+  return n > 0 && n <= 65535 && i == n;
+}
+
 /* SSL_select_next_proto points into the server's list, a Lua string that may be gone when OpenSSL reads it; asking again
    with the sides swapped gives the same name inside the client's. */
 static void select_protocol(alpn_query *q, const unsigned char *wire, size_t n)
 {
   unsigned char *out;
   unsigned char len;
-  if (n == 0 || n > 65535 || q->noffered == 0 ||
+  if (!well_formed(wire, n) || q->noffered == 0 ||
       SSL_select_next_proto(&out, &len, wire, (unsigned int)n, q->offered, q->noffered) != OPENSSL_NPN_NEGOTIATED) {
     return;
   }

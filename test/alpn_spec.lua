@@ -96,6 +96,21 @@ describe("the ALPN callback", function()
     end))
   end)
 
+  it("of the C interface answers with whole lists only", function()
+    local context = require "ssl.context"
+    for wire, want in pairs {
+      ["\1b"] = "b", ["\1x\1a"] = "a", ["\1b\5"] = false, ["\1b\250a"] = false, ["\1b\0"] = false, ["\0"] = false,
+      ["\2b"] = false, [""] = false, ["\1b" .. ("\1x"):rep(40000)] = false,
+    } do
+      local ctx = assert(ssl.newcontext(S.server()))
+      assert(context.setalpncb(ctx, function() return wire end))
+      local c, s = S.connected(S.client { alpn = { "a", "b" } }, ctx)
+      assert.equal(want or nil, c:getalpn())
+      c:close()
+      s:close()
+    end
+  end)
+
   it("Q13 is that of the context that SNI selected", function()
     local function connect(name, default, mapped)
       local c, s = S.wrapped(S.anyclient { alpn = { "a", "b" }, servername = name }, S.server { alpn = default })

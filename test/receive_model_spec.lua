@@ -2,6 +2,7 @@
 -- LuaSec's API only. A failure prints its seed; SEED=n repeats it, ROUNDS=n asks for more.
 
 local support = require "support"
+local model = require "receivemodel"
 
 local ROUNDS = tonumber(os.getenv("ROUNDS")) or 150
 local FIRST = tonumber(os.getenv("SEED"))
@@ -11,41 +12,6 @@ local state
 local function random(n)
   state = (state * 16807) % 2147483647
   return state % n + 1
-end
-
--- ---- the model: `text` has come and was not taken; `ending` is what to answer when it runs out
-
-local model = {}
-model.__index = model
-
-function model:out(prefix, got)
-  local err = self.ending
-  if err == "unexpected eof while reading" then self.ending = "closed" end -- it is said once
-  return nil, err, prefix .. got
-end
-
-function model:take(n)
-  local got = self.text:sub(1, n)
-  self.text = self.text:sub(n + 1)
-  return got
-end
-
-function model:receive(pattern, prefix)
-  prefix = prefix or ""
-  if pattern == "*l" then
-    local at = self.text:find("\n", 1, true)
-    local line = self:take(at or #self.text):gsub("[\r\n]", "")
-    if at then return prefix .. line end
-    return self:out(prefix, line)
-  elseif pattern == "*a" then
-    local got = self:take(#self.text)
-    if self.ending == "closed" and got ~= "" and not self.cut then return prefix .. got end
-    return self:out(prefix, got)
-  end
-  if prefix ~= "" and #prefix >= pattern then return prefix end
-  local need = pattern - #prefix
-  if self.text ~= "" and #self.text >= need then return prefix .. self:take(need) end
-  return self:out(prefix, self:take(#self.text))
 end
 
 -- ---- random text and random calls
@@ -113,7 +79,7 @@ local function round(seed, cctx, sctx)
   state = seed
   local c, s = support.connected(cctx, sctx)
   assert.equal("!", support.transfer(s, c, "!"))
-  local m = setmetatable({ text = "", ending = "wantread" }, model)
+  local m = model.new()
   local step = 0
   for _ = 1, random(8) do
     for _ = 1, random(4) do

@@ -32,7 +32,7 @@ packages() {
       tpm2-openssl tpm2-tools swtpm libtss2-tcti-swtpm0 ;;
     lint) echo lua-check cppcheck clang-tidy clang shellcheck ;;
     valgrind) echo valgrind libc6-dbg ;;
-    fuzz) echo clang libclang-rt-14-dev ;;
+    fuzz) echo clang libclang-rt-14-dev openssl lua-socket ;;
     rock) echo luarocks ;;
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
