@@ -245,7 +245,7 @@ SECONDS ?= 60
 fuzz:
 	@$(deps) build fuzz
 	@$(MAKE) --no-print-directory certs
-	@$(MAKE) --no-print-directory $(TARGET:%=fuzz-%) LUA_VERSION=5.4
+	@$(MAKE) -k --no-print-directory $(TARGET:%=fuzz-%) LUA_VERSION=5.4
 	@tools/fuzz.sh $(FUZZ) table
 
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(FUZZ)/target
