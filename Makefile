@@ -280,17 +280,22 @@ bench_cc = $(CC) $(OWN_CFLAGS) $(OPENSSL_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 bench_env = LUA='$(LUA)' LUA_VERSION='$(LUA_VERSION)' BUILD='$(BUILD)' BENCH='$(BENCH)' CERTS='$(CERTS)'
 .PHONY: bench bench-check bench-smoke bench-ir bench-ir-small bench-syscalls bench-built
 
-$(BENCH)/peer: bench/peer.c bench/raw.c bench/peer.h
+$(BENCH)/peer: bench/peer.c bench/raw.c bench/tls.c bench/peer.h
 	@mkdir -p $(@D)
 	$(say) "  CC $@"
-	$(quiet)$(bench_cc) -o $@ bench/peer.c bench/raw.c $(LDFLAGS) $(OPENSSL_LIBS)
+	$(quiet)$(bench_cc) -o $@ $(filter %.c,$^) $(LDFLAGS) $(OPENSSL_LIBS)
+
+$(BENCH)/$(LUA_VERSION)/bare.so: bench/bare.c bench/tls.c bench/peer.h
+	@mkdir -p $(@D)
+	$(say) "  CC $@"
+	$(quiet)$(bench_cc) $(LUA_CFLAGS) $(SHARED) -o $@ $(filter %.c,$^) $(LDFLAGS) $(OPENSSL_LIBS)
 
 $(BENCH)/$(LUA_VERSION)/floor.so: bench/floor.c
 	@mkdir -p $(@D)
 	$(say) "  CC $@"
 	$(quiet)$(bench_cc) $(LUA_CFLAGS) $(SHARED) -o $@ $< $(LDFLAGS)
 
-bench-built: all certs $(BENCH)/peer $(BENCH)/$(LUA_VERSION)/floor.so
+bench-built: all certs $(BENCH)/peer $(BENCH)/$(LUA_VERSION)/floor.so $(BENCH)/$(LUA_VERSION)/bare.so
 	@bench/ca.sh $(CERTS) $(BENCH)/ca
 
 bench bench-check bench-smoke:

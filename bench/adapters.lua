@@ -46,28 +46,37 @@ local function found(name)
   return "unknown"
 end
 
---- LuaSec and whatever has its API.
-local function luasec(ssl, socket)
-  local A = { version = "ssl " .. ssl._VERSION, file = found("ssl") }
-
-  function A.context(server)
-    local cfg = { mode = "client", protocol = "tlsv1_3", verify = "none" }
-    if server then
-      cfg = { mode = "server", protocol = "tlsv1_3", verify = "none", certificate = certs .. "/serverA.pem",
-        key = certs .. "/serverAkey.pem" }
-    end
-    return assert(ssl.newcontext(cfg))
-  end
-
-  local function tcp(port)
+--- TCP by LuaSocket.
+local function sockets(A, socket)
+  function A.tcp(port)
     local sock = socket.tcp()
     assert(sock:connect("127.0.0.1", port))
     return sock
   end
-  A.tcp = tcp
+
+  function A.listen()
+    local listener = assert(socket.bind("127.0.0.1", 0, 128))
+    local _, port = listener:getsockname()
+    return listener, port
+  end
+end
+
+--- LuaSec and whatever has its API.
+local function luasec(ssl, socket)
+  local A = { version = "ssl " .. ssl._VERSION, file = found("ssl") }
+
+  --- One cipher suite and one group, as plain C has them: what else a ClientHello offers costs both sides.
+  function A.context(server)
+    local cfg = { mode = server and "server" or "client", protocol = "tlsv1_3", verify = "none",
+      ciphersuites = "TLS_AES_128_GCM_SHA256", curveslist = "X25519" }
+    if server then cfg.certificate, cfg.key = certs .. "/serverA.pem", certs .. "/serverAkey.pem" end
+    return assert(ssl.newcontext(cfg))
+  end
+
+  sockets(A, socket)
 
   function A.connect(port, ctx, session)
-    local conn = assert(ssl.wrap(tcp(port), ctx))
+    local conn = assert(ssl.wrap(A.tcp(port), ctx))
     if session then assert(conn:setsession(session)) end
     assert(conn:dohandshake())
     return conn
@@ -76,12 +85,6 @@ local function luasec(ssl, socket)
   local function authority(path) return { mode = "client", protocol = "tlsv1_3", verify = "peer", cafile = path } end
   function A.parse(path) return assert(ssl.newcontext(authority(path))) end
   function A.connectown(port, path) return A.connect(port, authority(path)) end
-
-  function A.listen()
-    local listener = assert(socket.bind("127.0.0.1", 0, 128))
-    local _, port = listener:getsockname()
-    return listener, port
-  end
 
   function A.accept(listener, ctx)
     local conn = assert(ssl.wrap(assert(listener:accept()), ctx))
@@ -107,7 +110,7 @@ function adapters.ours()
   function A.engine(ctx) return assert(ssl.engine(ctx)) end
   local probe = require("ssl.core").create(A.context(false))
   if probe.getsession and probe.setsession then
-    function A.session(conn) return assert(conn:getsession()) end
+    function A.session(conn) return (assert(conn:getsession())) end
   end
   probe:close()
   return A
@@ -118,6 +121,26 @@ function adapters.luasec()
   if not (ssl._COPYRIGHT or ""):find("LuaSec %d") then adapters.absent("the system's ssl is not LuaSec") end
   local A = luasec(ssl, socket)
   A.nosession = true -- its only client handshake is the full one
+  return A
+end
+
+--- bare.c. Only what handshakes and lines need.
+function adapters.bare()
+  local bare, socket = require("bare"), require("socket")
+  local A = { version = "bare", file = found("bare"), context = bare.context }
+  sockets(A, socket)
+
+  --- The descriptor changes hands, as wrap has it.
+  local function shake(sock, ctx, server, session)
+    local fd = sock:getfd()
+    sock:setfd(-1)
+    return bare.handshake(ctx, fd, server, session)
+  end
+
+  function A.connect(port, ctx, session) return shake(A.tcp(port), ctx, false, session) end
+  function A.accept(listener, ctx) return shake(assert(listener:accept()), ctx, true) end
+  function A.methods() return nil, bare.receive end
+  A.session, A.close = bare.session, bare.close
   return A
 end
 

@@ -2,6 +2,7 @@
 -- program peer, which this process starts, so that os.clock() is the library's CPU time and nothing else.
 --
 --   lua bench/bench.lua ours|luasec|cqueues WORKLOAD SIZE N [RECORD]         prints R key=value ...
+--   lua bench/bench.lua bare client|resumed|server|sresumed|line SIZE N      plain C's, called from Lua
 --   lua bench/bench.lua floor|loaded recv|line|engines SIZE N    the same for Lua alone, or with our modules
 --   lua bench/bench.lua LIBRARY which                                        prints where the library came from
 --   lua bench/bench.lua LIBRARY check                                        compares bodies with the peer's sums
@@ -174,7 +175,7 @@ function W.resumed(A)
     local conn = A.connect(port, ctx, session)
     local _, receive = A.methods(conn)
     receive(conn, 1)
-    if A.session then session = A.session(conn) end
+    if A.session then session = A.session(conn, session) end
     A.close(conn)
   end
   stop()

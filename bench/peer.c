@@ -23,154 +23,7 @@
 
 #include <openssl/err.h>
 
-#define RECORD 16384
 #define ALARM_SECONDS 300 /* valgrind's subjects are slow */
-
-/* ---- what both halves use ---- */
-
-_Noreturn void die(const char *what)
-{
-  fprintf(stderr, "peer: %s: %s\n", what, strerror(errno));
-  ERR_print_errors_fp(stderr);
-  exit(1);
-}
-
-void *allocate(size_t n)
-{
-  void *p = malloc(n > 0 ? n : 1);
-  if (p == NULL) {
-    die("malloc");
-  }
-  return p;
-}
-
-const char *cert_path(const char *name)
-{
-  static char path[4096];
-  const char *dir = getenv("CERTS");
-  snprintf(path, sizeof path, "%s/%s", dir != NULL ? dir : "build/certs", name);
-  return path;
-}
-
-SSL_CTX *make_context(bool server)
-{
-  SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-  if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256") != 1 || SSL_CTX_set1_groups_list(ctx, "X25519") != 1) {
-    die("SSL_CTX_new");
-  }
-  if (server && (SSL_CTX_use_certificate_chain_file(ctx, cert_path("serverA.pem")) != 1 ||
-                 SSL_CTX_use_PrivateKey_file(ctx, cert_path("serverAkey.pem"), SSL_FILETYPE_PEM) != 1)) {
-    die(cert_path("serverA.pem and serverAkey.pem"));
-  }
-  return ctx;
-}
-
-static struct sockaddr_in loopback(int port)
-{
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return a;
-}
-
-int listen_loopback(int *port)
-{
-  struct sockaddr_in a = loopback(0);
-  socklen_t n = sizeof a;
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&a, n) != 0 || listen(fd, 128) != 0 ||
-      getsockname(fd, (struct sockaddr *)&a, &n) != 0) {
-    die("listen");
-  }
-  *port = ntohs(a.sin_port);
-  return fd;
-}
-
-int accept_tcp(int listener)
-{
-  int fd = accept(listener, NULL, NULL);
-  if (fd < 0) {
-    die("accept");
-  }
-  return fd;
-}
-
-int connect_tcp(int port)
-{
-  struct sockaddr_in a = loopback(port);
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
-    die("connect");
-  }
-  return fd;
-}
-
-SSL *handshake(SSL_CTX *ctx, int fd, bool server, SSL_SESSION *session)
-{
-  char first;
-  if (server && recv(fd, &first, 1, MSG_PEEK) <= 0) {
-    close(fd);
-    return NULL;
-  }
-  SSL *ssl = SSL_new(ctx);
-  if (ssl == NULL || SSL_set_fd(ssl, fd) != 1 || (session != NULL && SSL_set_session(ssl, session) != 1)) {
-    die("SSL_new");
-  }
-  if ((server ? SSL_accept(ssl) : SSL_connect(ssl)) != 1) {
-    die(server ? "SSL_accept" : "SSL_connect");
-  }
-  return ssl;
-}
-
-void hang_up(SSL *ssl)
-{
-  int fd = SSL_get_fd(ssl);
-  ERR_clear_error();
-  SSL_shutdown(ssl);
-  SSL_free(ssl);
-  close(fd);
-}
-
-void write_all(SSL *ssl, const void *p, size_t n)
-{
-  size_t put;
-  if (SSL_write_ex(ssl, p, n, &put) != 1 || put != n) {
-    die("SSL_write");
-  }
-}
-
-bool read_full(SSL *ssl, void *p, size_t n)
-{
-  size_t got, done = 0;
-  while (done < n) {
-    if (SSL_read_ex(ssl, (char *)p + done, n - done, &got) != 1) {
-      return false;
-    }
-    done += got;
-  }
-  return true;
-}
-
-static uint64_t next_random(void)
-{
-  static uint64_t x = 0x9e3779b97f4a7c15u; /* xorshift64: fast, and the same in every run */
-  x ^= x << 13;
-  x ^= x >> 7;
-  x ^= x << 17;
-  return x;
-}
-
-void fill_random(void *p, size_t n)
-{
-  unsigned char *out = p;
-  while (n > 0) {
-    uint64_t x = next_random();
-    size_t m = n < sizeof x ? n : sizeof x;
-    memcpy(out, &x, m);
-    out += m;
-    n -= m;
-  }
-}
 
 /* ---- servers ---- */
 
@@ -245,14 +98,22 @@ static int no_delay(int fd)
   return fd;
 }
 
+/* False when the other side left without a byte. */
+static bool talks(int fd)
+{
+  char first;
+  return recv(fd, &first, 1, MSG_PEEK) == 1;
+}
+
 /* Handshakes until one side connects and leaves without a byte. `resumed` sends one byte, behind the tickets. */
 static void serve_handshakes(SSL_CTX *ctx, int listener, bool byte)
 {
   unsigned long full = 0, resumed = 0;
   char buf[64];
   size_t got;
-  SSL *ssl;
-  while ((ssl = handshake(ctx, no_delay(accept_tcp(listener)), true, NULL)) != NULL) {
+  int fd;
+  while (talks(fd = no_delay(accept_tcp(listener)))) {
+    SSL *ssl = handshake(ctx, fd, true, NULL);
     if (SSL_session_reused(ssl)) {
       resumed++;
     } else {
@@ -265,6 +126,7 @@ static void serve_handshakes(SSL_CTX *ctx, int listener, bool byte)
     }
     hang_up(ssl);
   }
+  close(fd);
   printf("full %lu resumed %lu\n", full, resumed);
 }
 

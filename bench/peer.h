@@ -1,5 +1,5 @@
 /*
- * peer.h: what the two halves of the benchmark's C program share: TLS on blocking sockets, and the figures of a run.
+ * peer.h: what the C parts of the benchmark share, all of it in tls.c but raw_main.
  */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include <openssl/ssl.h>
+
+#define RECORD 16384
 
 /* Prints what failed, with errno and OpenSSL's queue, and ends the process with status 1. */
 _Noreturn void die(const char *what);
@@ -22,11 +24,13 @@ const char *cert_path(const char *name);
 int listen_loopback(int *port);
 int accept_tcp(int listener);
 int connect_tcp(int port);
-/* A finished handshake on fd. NULL when the other side left without a byte; other failures end the process. */
+/* A finished handshake on fd, which may block or not. Failures end the process. */
 SSL *handshake(SSL_CTX *ctx, int fd, bool server, SSL_SESSION *session);
 /* Sends close_notify, closes the descriptor, frees. */
 void hang_up(SSL *ssl);
 void write_all(SSL *ssl, const void *p, size_t n);
+/* What is there, at least a byte and at most n; false when the stream ended. */
+bool read_some(SSL *ssl, void *p, size_t n, size_t *got);
 /* Exactly n bytes; false when the stream ended before. */
 bool read_full(SSL *ssl, void *p, size_t n);
 

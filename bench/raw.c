@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RECORD 16384
 #define READ_AHEAD 34000
 #define LOOP_SECONDS 0.5 /* CPU that an open-ended loop may take; bench.lua has the same */
 

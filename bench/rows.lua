@@ -17,7 +17,8 @@ local MIB, BODY = 1048576, 268435456
 -- n is for --scale 1, some 0.2 s of CPU. unit: what the figure is in, us where nothing is said. tolerance: how far a
 -- median may miss its goal before the row fails. fixed: n whatever the scale. once: the same in every round. floor: the
 -- plain C that Lua's own cost, measured in the same round, is added to. readahead: B against plain C with read-ahead.
--- limit: what plain C does there instead of the same.
+-- bare: plain C called from Lua on LuaSocket's sockets (bare.c) is measured too, the limit there. limit: what plain C does there
+-- instead of the same.
 M.list = {
   { id = "send1m", name = "send, 1 MiB strings", wl = "send", size = MIB, n = 600, A = goals(1.25, 1.25), B = 1.03 },
   { id = "send16k", name = "send, 16 KiB", wl = "send",
@@ -32,9 +33,9 @@ M.list = {
   { id = "recv256", name = "receive(256), 256 B records", wl = "recv", size = 256, n = 150000, record = 256,
     A = goals(1.75, 1.7), B = 0.82, readahead = 1.10, floor = "rawra" },
   { id = "line32", name = "`*l`, 32 B lines", wl = "line", size = 32, n = 1200000, unit = "ns",
-    A = goals(1.55, 1.6, 1.45), B = 1.35, floor = "raw" },
+    A = goals(1.55, 1.6, 1.45), B = 1.35, floor = "raw", bare = true },
   { id = "line200", name = "`*l`, 200 B lines", wl = "line", size = 200, n = 600000, unit = "ns",
-    A = goals(1.85, 1.7), B = 2.1 },
+    A = goals(1.85, 1.7), B = 2.1, bare = true },
   { id = "line1", name = "`*l`, 32 B lines, one a record", wl = "line", size = 32, n = 150000, record = 32,
     A = goals(1.75, 1.7), B = 0.86 },
   { id = "all", name = "`*a`, 256 MiB", wl = "all", size = BODY, n = 1, unit = "ms", A = goals(0.95, 3.0, 2.3),
@@ -46,12 +47,14 @@ M.list = {
   { id = "engines16k", name = "engine to engine, 16 KiB", wl = "engines", size = 16384, n = 30000, B = 1.11 },
   { id = "engines64k", name = "engine to engine, 64 KiB", wl = "engines", size = 65536, n = 7500, B = 1.11 },
   { id = "engines1k", name = "engine to engine, 1 KiB", wl = "engines", size = 1024, n = 150000, B = 1.50 },
-  { id = "client", name = "client handshake, full", wl = "client", n = 480, A = same(1.00), B = 1.08 },
+  { id = "client", name = "client handshake, full", wl = "client", n = 480, A = same(1.00), B = 1.08,
+    bare = true },
   { id = "resumed", name = "client handshake, resumed", wl = "resumed", n = 960, A = same(2.0), B = 1.12,
-    resumes = true },
-  { id = "server", name = "server handshake, full", wl = "server", n = 720, A = same(1.00), B = 1.08 },
+    resumes = true, bare = true },
+  { id = "server", name = "server handshake, full", wl = "server", n = 720, A = same(1.00), B = 1.08,
+    bare = true },
   { id = "sresumed", name = "server handshake, resumed", wl = "sresumed", n = 960, A = same(1.00), B = 1.05,
-    resumes = true },
+    resumes = true, bare = true },
   { id = "newctx", name = "newcontext, 144 CAs, first", wl = "newctx", n = 16, unit = "ms", fixed = true,
     A = same(0.98), B = 1.03 },
   { id = "newctx2", name = "newcontext, 144 CAs, later", wl = "newctx2", n = 2000, A = same(100), B = 1.2,

@@ -6,8 +6,8 @@
 -- --check: exit status 1 when a row fails. --smoke: small sizes, one round, no goals; fails only when a measurement
 -- does. A row FAILs when a median misses its goal by more than the row's tolerance, twice. It is at its LIMIT when the
 -- goal is missed by plain C too, with what Lua itself takes to make the strings (floor.c) in a process that has loaded
--- this library: on this machine there is no more to win. That is said only where ours is as near to that limit as goal
--- B asks.
+-- this library, or called from Lua on LuaSocket's sockets (bare.c): on this machine there is no more to win. That is said
+-- only where ours is as near to that limit as goal B asks.
 -- `make bench` sets the environment that child.lua reads.
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -93,6 +93,7 @@ local function subjects(row)
   if row.readahead then list[#list + 1] = "rawra" end
   if row.wl == "recv" or row.wl == "line" or row.wl == "engines" then list[#list + 1] = "loaded" end
   if row.floor then list[#list + 1] = "floor" end
+  if row.bare then list[#list + 1] = "bare" end
   for _, lib in ipairs(libs) do list[#list + 1] = lib end
   return list
 end
@@ -158,8 +159,10 @@ end
 
 local function goal_a(row) return row.A and row.A[child.version] end
 
---- What no binding can be faster than in a round: plain C, the better of the two, and Lua's own cost.
+--- What no binding can be faster than in a round: plain C called from Lua on LuaSocket's sockets; or plain C, the better
+-- of the two, and Lua's own cost.
 local function lower_bound(row, r)
+  if row.bare then return r.bare end
   local base = r.raw and math.min(r.raw, r.rawra or r.raw)
   return not row.limit and base and base + (r.loaded or 0)
 end
@@ -274,6 +277,11 @@ local function notes(list)
     if own then
       print(("%s: Lua's own cost %s %s%s."):format(row.name, number(own), row.unit or "us",
         bare and (", %s in a process without libraries, which B adds to plain C"):format(number(bare)) or ""))
+    end
+    local least = row.bare and cost(row, "bare")
+    if least then
+      print(("%s: plain C from Lua on LuaSocket's sockets %s %s, %.2f of plain C; ours is %.2f of it."):format(row.name,
+        number(least), row.unit or "us", between(row, "bound", "raw"), between(row, "ours", "bound")))
     end
     local ahead = row.readahead and ratio_b(row, "rawra")
     if ahead then

@@ -140,6 +140,7 @@ void tls_context_identify(tls_context *ctx)
     unsigned char trust[sizeof ctx->trustid];
     uint64_t flags, verify, lsec, depth, ocsp, level, psk;
   } settings;
+  _Static_assert(sizeof settings == sizeof ctx->identified, "as long as what is remembered");
   memset(&settings, 0, sizeof settings);
   memcpy(settings.trust, ctx->trustid, sizeof ctx->trustid);
   settings.flags = X509_VERIFY_PARAM_get_flags(param);
@@ -149,11 +150,16 @@ void tls_context_identify(tls_context *ctx)
   settings.ocsp = tls_ocsp_demand(ctx->ctx);
   settings.level = (uint64_t)SSL_CTX_get_security_level(ctx->ctx);
   settings.psk = ctx->pskclient || ctx->pskserver; /* it may be all that the peer shows; which key: tls_psk_set */
+  /* In TLS 1.3 a client's pre-shared key is a session without any id, which a client with one refuses. */
+  const unsigned int length = ctx->pskclient ? 0 : sizeof ctx->sessionid;
+  if (length == ctx->nsessionid && memcmp(&settings, ctx->identified, sizeof settings) == 0) {
+    return; /* each connection asks, and a digest is as long as a fifth of SSL_new */
+  }
   if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1 && n == sizeof ctx->sessionid) {
     memcpy(ctx->sessionid, id, n);
-    /* In TLS 1.3 a client's pre-shared key is a session without any id, which a client with one refuses. */
-    ctx->nsessionid = ctx->pskclient ? 0 : n;
-    SSL_CTX_set_session_id_context(ctx->ctx, id, ctx->nsessionid);
+    memcpy(ctx->identified, &settings, sizeof settings);
+    ctx->nsessionid = length;
+    SSL_CTX_set_session_id_context(ctx->ctx, id, length);
   }
 }
 

@@ -238,6 +238,7 @@ typedef struct tls_context {
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
   unsigned char sessionid[32]; /* the session id context */
   unsigned int nsessionid;     /* its length */
+  unsigned char identified[88]; /* the settings that it was made from last */
 } tls_context;
 
 tls_context *tls_checkcontext(lua_State *L, int arg); /* raises when it is none or closed */
