@@ -6,8 +6,8 @@
 -- --check: exit status 1 when a row fails. --smoke: small sizes, one round, no goals; fails only when a measurement
 -- does. A row FAILs when a median misses its goal by more than the row's tolerance, twice. It is at its LIMIT when the
 -- goal is missed by plain C too, with what Lua itself takes to make the strings (floor.c) in a process that has loaded
--- this library, or called from Lua on LuaSocket's sockets (bare.c): on this machine there is no more to win. That is said
--- only where ours is as near to that limit as goal B asks.
+-- this library, or called from Lua on LuaSocket's sockets (bare.c): on this machine there is no more to win. That is
+-- said only where ours is as near to that limit as goal B asks.
 -- `make bench` sets the environment that child.lua reads.
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -159,8 +159,8 @@ end
 
 local function goal_a(row) return row.A and row.A[child.version] end
 
---- What no binding can be faster than in a round: plain C called from Lua on LuaSocket's sockets; or plain C, the better
--- of the two, and Lua's own cost.
+--- What no binding can be faster than in a round: plain C called from Lua on LuaSocket's sockets; or plain C, the
+-- better of the two, and Lua's own cost.
 local function lower_bound(row, r)
   if row.bare then return r.bare end
   local base = r.raw and math.min(r.raw, r.rawra or r.raw)
