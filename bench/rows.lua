@@ -17,8 +17,8 @@ local MIB, BODY = 1048576, 268435456
 -- n is for --scale 1, some 0.2 s of CPU. unit: what the figure is in, us where nothing is said. tolerance: how far a
 -- median may miss its goal before the row fails. fixed: n whatever the scale. once: the same in every round. floor: the
 -- plain C that Lua's own cost, measured in the same round, is added to. readahead: B against plain C with read-ahead.
--- bare: plain C called from Lua on LuaSocket's sockets (bare.c) is measured too, the limit there. limit: what plain C does
--- there instead of the same.
+-- bare: plain C called from Lua on LuaSocket's sockets (bare.c) is measured too, the limit there. limit: what plain C
+-- does there instead of the same.
 M.list = {
   { id = "send1m", name = "send, 1 MiB strings", wl = "send", size = MIB, n = 600, A = goals(1.25, 1.25), B = 1.03 },
   { id = "send16k", name = "send, 16 KiB", wl = "send",
