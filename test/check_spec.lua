@@ -25,6 +25,11 @@ local rows = {
     { {}, raises "string expected, got table" } } },
   certificates = { mode = "server", good = { {}, { { certificate = cert "serverA", key = cert "serverAkey" } } },
     bad = {
+    { 5, "invalid certificates (array of tables expected, got number)" },
+    { true, "invalid certificates (array of tables expected, got boolean)" },
+    { cert "serverA", "invalid certificates (array of tables expected, got string)" },
+    { { cert "serverA" }, "invalid certificates[1] (table expected, got string)" },
+    { { {}, 5 }, "invalid certificates[2] (table expected, got number)" },
     { { { key = "/nowhere" } }, "error loading private key (No such file or directory)" },
     { { { key = cert "serverAkey", password = 5 } }, "invalid password type" },
     { { { pkcs12 = "x" } }, "invalid pkcs12 (table expected, got string)" } } },

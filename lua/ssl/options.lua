@@ -82,7 +82,9 @@ end
 
 local function loadall(ctx, list, cfg)
   if not list then return loadcredentials(ctx, cfg) end
-  for _, entry in ipairs(list) do
+  if type(list) ~= "table" then return wrongtype("certificates", "array of tables", list) end
+  for i, entry in ipairs(list) do
+    if type(entry) ~= "table" then return wrongtype(("certificates[%d]"):format(i), "table", entry) end
     local ok, message, detail = loadcredentials(ctx, entry)
     if not ok then return false, message, detail end
   end
