@@ -6,8 +6,6 @@ local kit = require "fuzzkit"
 local ssl = require "ssl"
 local tlv = require "fuzztlv"
 
-local names = { "alpn", "calls", "certificate", "extensions", "handshake", "material", "receive", "settings" }
-
 local function contents(path)
   local file = assert(io.open(path, "rb"))
   local bytes = file:read("*a")
@@ -45,15 +43,16 @@ local function some(all, most, f)
   for i = 1 + #_VERSION % step, #all, step do f(i, all[i]) end
 end
 
-for _, name in ipairs(names) do
+for _, file in ipairs(list "ls test/fuzz/*.lua") do
+  local name = file:match "(%w+)%.lua$"
   describe("the fuzzer's target " .. name, function()
     local target = dofile("test/fuzz/" .. name .. ".lua")
 
     it("gets through the inputs that are kept", function()
       local files = list("ls test/fuzz/corpus/" .. name)
       assert.is_true(#files > 5)
-      for _, file in ipairs(files) do
-        try(target.run, contents(("test/fuzz/corpus/%s/%s"):format(name, file)), file)
+      for _, input in ipairs(files) do
+        try(target.run, contents(("test/fuzz/corpus/%s/%s"):format(name, input)), input)
       end
     end)
 
