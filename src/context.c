@@ -12,6 +12,7 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #define CONTEXT_KIB 32 /* what a context with a certificate costs OpenSSL, for the collector */
 
@@ -156,11 +157,15 @@ void tls_context_identify(tls_context *ctx)
     return; /* each connection asks, and a digest is as long as a fifth of SSL_new */
   }
   if (EVP_Digest(&settings, sizeof settings, id, &n, EVP_sha256(), NULL) == 1 && n == sizeof ctx->sessionid) {
-    memcpy(ctx->sessionid, id, n);
     memcpy(ctx->identified, &settings, sizeof settings);
-    ctx->nsessionid = length;
-    SSL_CTX_set_session_id_context(ctx->ctx, id, length);
+  } else { /* short of memory: nobody's sessions for now, as in tls_trust_remember */
+    RAND_bytes(id, sizeof ctx->sessionid);
+    memset(ctx->identified, 0, sizeof ctx->identified);
+    tls_error_clear();
   }
+  memcpy(ctx->sessionid, id, sizeof ctx->sessionid);
+  ctx->nsessionid = length;
+  SSL_CTX_set_session_id_context(ctx->ctx, id, length);
 }
 
 /* ---- settings ---- */

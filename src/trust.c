@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
-/* Folds a trust setting into the digest that becomes part of the session id context. */
+/* Folds a trust setting into the digest that becomes part of the session id context. When memory is too short for that, the
+   context shares its sessions with no other: it could not be told from one that verifies differently. */
 void tls_trust_remember(tls_context *ctx, char kind, const void *value, size_t size)
 {
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -18,6 +20,9 @@ void tls_trust_remember(tls_context *ctx, char kind, const void *value, size_t s
       EVP_DigestUpdate(md, ctx->trustid, sizeof ctx->trustid) == 1 && EVP_DigestUpdate(md, &kind, 1) == 1 &&
       EVP_DigestUpdate(md, value, size) == 1 && EVP_DigestFinal_ex(md, digest, &n) == 1 && n == sizeof ctx->trustid) {
     memcpy(ctx->trustid, digest, n);
+  } else {
+    RAND_bytes(ctx->trustid, sizeof ctx->trustid); /* without random bytes there is no handshake either */
+    tls_error_clear();
   }
   EVP_MD_CTX_free(md);
 }
