@@ -9,7 +9,7 @@ description = {
   summary = "TLS for Lua on OpenSSL 3",
   detailed = [[
     A drop-in replacement for LuaSec: the same modules, functions and settings, on OpenSSL 3 or newer,
-    for Lua 5.1 to 5.4 and LuaJIT. It installs ssl.lua and ssl.so, so it cannot share a tree with the
+    for Lua 5.1 to 5.5 and LuaJIT. It installs ssl.lua and ssl.so, so it cannot share a tree with the
     rock of the original.
   ]],
   license = "MIT",
@@ -17,7 +17,7 @@ description = {
 }
 supported_platforms = { "unix" }
 dependencies = {
-  "lua >= 5.1, < 5.5",
+  "lua >= 5.1, < 5.6",
   "luasocket >= 3.0",
 }
 external_dependencies = {

@@ -99,13 +99,19 @@ static int setcurve(lua_State *L)
   return keep_groups(L);
 }
 
+/* From 3.5 on OpenSSL takes the empty list too, for its defaults. */
+static bool set_group_list(SSL_CTX *ctx, const char *list)
+{
+  return *list != '\0' && SSL_CTX_set1_groups_list(ctx, list) == 1;
+}
+
 /* setcurveslist(ctx, list): groups in order of preference, "X25519:P-256". SSL_CTX_set1_groups_list(3). */
 static int setcurveslist(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
   const char *list = tls_checkname(L, 2);
   tls_error_clear();
-  if (!SSL_CTX_set1_groups_list(ctx->ctx, list)) {
+  if (!set_group_list(ctx->ctx, list)) {
     tls_error_clear();
     return hint_release(L, list, tls_refuse(L, "unknown elliptic curve in \"%s\"", list));
   }
@@ -118,7 +124,7 @@ typedef int list_setter(SSL *ssl, const char *list);
 
 static int set_groups(SSL *ssl, const char *list)
 {
-  return SSL_set1_groups_list(ssl, list) == 1;
+  return *list != '\0' && SSL_set1_groups_list(ssl, list) == 1;
 }
 
 static int set_sigalgs(SSL *ssl, const char *list)
@@ -160,7 +166,7 @@ static int setgroups(lua_State *L)
   const tls_context *ctx = tls_checkcontext(L, 1);
   const char *list = tls_checkname(L, 2);
   tls_error_clear();
-  if (SSL_CTX_set1_groups_list(ctx->ctx, list) != 1) {
+  if (!set_group_list(ctx->ctx, list)) {
     return refuse_list(L, ctx, "group", list, set_groups);
   }
   return keep_groups(L);

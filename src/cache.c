@@ -181,7 +181,7 @@ static bool is_alive(const SSL_SESSION *s)
   if (hint > 0 && hint < (unsigned long)timeout) {
     timeout = (long)hint;
   }
-  return (long)time(NULL) - SSL_SESSION_get_time(s) < timeout && SSL_SESSION_is_resumable(s) == 1;
+  return time(NULL) - SSL_SESSION_get_time_ex(s) < timeout && SSL_SESSION_is_resumable(s) == 1;
 }
 
 /* All certificates, not the one in use: a handshake changes that. The connection looks at them one by one, and at the former

@@ -24,6 +24,11 @@
 #define TLS_EXPORT __attribute__((visibility("default")))
 #define TLS_NOINLINE __attribute__((noinline))
 
+/* OpenSSL 3.3 gave sessions a time_t, 3.4 deprecated the long. SSL_SESSION_get_time(3). */
+#if OPENSSL_VERSION_NUMBER < 0x30300000L
+#define SSL_SESSION_get_time_ex(s) ((time_t)SSL_SESSION_get_time(s))
+#endif
+
 #if LUA_VERSION_NUM == 501
 
 #define lua_rawlen(L, i) lua_objlen(L, i)
@@ -121,6 +126,19 @@ static inline int tls_tofile(lua_State *L, int i, FILE **file)
 #endif
   }
   return same;
+}
+
+/* A step of the collector as if so much had been allocated. Lua 5.5 counts bytes, and in a size_t; the steps of 5.1 do more
+   than was asked for. */
+static inline void tls_gcstep(lua_State *L, int kib)
+{
+#if LUA_VERSION_NUM >= 505
+  lua_gc(L, LUA_GCSTEP, (size_t)kib * 1024);
+#elif LUA_VERSION_NUM == 501
+  lua_gc(L, LUA_GCSTEP, kib / 4);
+#else
+  lua_gc(L, LUA_GCSTEP, kib);
+#endif
 }
 
 /* The collector stopped by the program stays stopped. Lua 5.1 cannot tell; there the answer is always yes. */

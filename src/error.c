@@ -147,7 +147,10 @@ void tls_error_queue(tls_error *e, enum tls_kind kind)
 
 static void syscall_failed(tls_error *e, int sys)
 {
-  if (ERR_peek_error() != 0) {
+  unsigned long code = ERR_peek_error();
+  if (ERR_SYSTEM_ERROR(code)) { /* later releases leave errno there: 3.0 does not, 3.5 does */
+    tls_error_system(e, ERR_GET_REASON(code));
+  } else if (code != 0) {
     tls_error_queue(e, TLS_KIND_PROTOCOL);
   } else if (sys != 0) {
     tls_error_system(e, sys);

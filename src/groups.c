@@ -128,15 +128,18 @@ static void push_group(lua_State *L, const group *g)
   set_version(L, "max", g->max);
 }
 
-/* Under both its names, with a table each: programs may change them. */
+/* Under both its names, with a table each: programs may change them. The second name may be the first of another group:
+   that of brainpoolP256r1tls13 is. */
 static void add_group(lua_State *L, const group *g)
 {
   push_group(L, g);
   lua_setfield(L, -2, g->name);
-  if (*g->other != '\0' && strcmp(g->name, g->other) != 0) {
+  lua_getfield(L, -1, g->other);
+  if (*g->other != '\0' && lua_isnil(L, -1)) {
     push_group(L, g);
-    lua_setfield(L, -2, g->other);
+    lua_setfield(L, -3, g->other);
   }
+  lua_pop(L, 1);
 }
 
 /* The list is filled first: OpenSSL holds locks while it walks over its providers, and Lua may raise. */

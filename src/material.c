@@ -300,12 +300,11 @@ static bool take_all(OSSL_STORE_CTX *store, tls_material *m)
 /* OpenSSL tries the URI as a path first; what it says of that is not what is wrong with the URI, unless it was a path. */
 static void open_failed(tls_material *m)
 {
-  unsigned long code = ERR_peek_last_error();
-  if (ERR_SYSTEM_ERROR(code)) {
-    int sys = ERR_GET_REASON(code);
-    tls_error_clear();
-    ERR_raise(ERR_LIB_SYS, sys);
-  } else if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_OSSL_STORE) {
+  unsigned long last = ERR_peek_last_error();
+  while (ERR_peek_error() != last && (ERR_SYSTEM_ERROR(last) || ERR_SYSTEM_ERROR(ERR_peek_error()))) {
+    ERR_get_error();
+  }
+  if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_OSSL_STORE) {
     m->why = "no provider is loaded that knows stores of this kind";
   }
 }

@@ -67,7 +67,7 @@ void *tls_newobject(lua_State *L, const tls_type *type, size_t size)
 static inline void *find(lua_State *L, int arg, const tls_type *type)
 {
   char *p = lua_touserdata(L, arg);
-  size_t size = p != NULL ? lua_rawlen(L, arg) : 0; /* 0 for light userdata */
+  size_t size = p != NULL ? (size_t)lua_rawlen(L, arg) : 0; /* 0 for light userdata */
   const void *mark = NULL;
   if (size >= sizeof mark) {
     memcpy(&mark, p + size - sizeof mark, sizeof mark);
@@ -167,11 +167,8 @@ void tls_emptybox(tls_box *box)
 
 void tls_nudge(lua_State *L, int kib)
 {
-#if LUA_VERSION_NUM == 501
-  kib /= 4; /* its steps do more than was asked for */
-#endif
   if (tls_gcrunning(L)) {
-    lua_gc(L, LUA_GCSTEP, kib);
+    tls_gcstep(L, kib);
   }
 }
 

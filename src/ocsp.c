@@ -133,14 +133,6 @@ static void examine_bytes(SSL *ssl, tls_ocsp_facts *facts, const unsigned char *
   tls_error_clear();
 }
 
-/* The response that came. */
-static void examine(SSL *ssl, tls_ocsp_facts *facts, bool judge)
-{
-  const unsigned char *der = NULL;
-  size_t n = stapled(ssl, &der);
-  examine_bytes(ssl, facts, der, n, judge);
-}
-
 /* RFC 7633: a certificate may say that it counts only together with a response. */
 static bool demands_staple(const X509 *cert)
 {
@@ -184,28 +176,46 @@ static int refuse(SSL *ssl, enum tls_ocsp_verdict verdict)
 static int check_staple(SSL *ssl)
 {
   tls_connection *c = tls_connectionof(ssl);
+  const unsigned char *der = NULL;
   tls_ocsp_facts facts;
   if (SSL_session_reused(ssl) && SSL_get0_peer_certificate(ssl) != NULL) {
     return 1;
   }
-  examine(ssl, &facts, true);
+  size_t n = stapled(ssl, &der);
+  examine_bytes(ssl, &facts, der, n, true);
   if (c != NULL) {
     c->ocsp = (unsigned char)facts.verdict;
   }
   return acceptable(ssl, facts.verdict) ? 1 : refuse(ssl, facts.verdict);
 }
 
+static bool is_reason(unsigned long code, int reason)
+{
+  return ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == reason;
+}
+
+/* From 3.6 on OpenSSL reads the response itself, before anybody is asked, and the oldest entry is the parser's. */
+static enum tls_ocsp_verdict verdict_of(const tls_connection *c, const tls_error *e)
+{
+  if (is_reason(e->code, SSL_R_INVALID_STATUS_RESPONSE)) {
+    return c->ocsp;
+  }
+  bool parser = e->nstack > 1 && ERR_GET_LIB(e->code) != ERR_LIB_SSL &&
+                is_reason(e->stack[e->nstack - 1].code, SSL_R_TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE);
+  return parser ? TLS_OCSP_UNREADABLE : TLS_OCSP_UNCHECKED;
+}
+
 void tls_ocsp_error(const tls_connection *c, tls_error *e)
 {
-  if (ERR_GET_LIB(e->code) != ERR_LIB_SSL || ERR_GET_REASON(e->code) != SSL_R_INVALID_STATUS_RESPONSE ||
-      c->ocsp == TLS_OCSP_UNCHECKED || c->ssl == NULL) {
+  enum tls_ocsp_verdict verdict = verdict_of(c, e);
+  if (verdict == TLS_OCSP_UNCHECKED || c->ssl == NULL) {
     return;
   }
   const X509 *leaf = SSL_get0_peer_certificate(c->ssl);
   e->kind = TLS_KIND_VERIFY;
-  e->text = tls_ocsp_words(c->ocsp);
-  e->hint = tls_ocsp_hint(c->ocsp);
-  e->verify = tls_ocsp_code(c->ocsp);
+  e->text = tls_ocsp_words(verdict);
+  e->hint = tls_ocsp_hint(verdict);
+  e->verify = tls_ocsp_code(verdict);
   e->depth = 0;
   if (leaf != NULL) {
     X509_NAME_oneline(X509_get_subject_name(leaf), e->subject, sizeof e->subject);
@@ -230,8 +240,8 @@ static int getocsp(lua_State *L)
     lua_pushnil(L);
     return 1;
   }
-  /* A context of luaossl's has no check of ours. */
-  examine(c->ssl, &facts, c->ocsp == TLS_OCSP_UNCHECKED);
+  /* A context of luaossl's has no check of ours. OpenSSL 3.6 frees `der` when it is asked for it again. */
+  examine_bytes(c->ssl, &facts, der, n, c->ocsp == TLS_OCSP_UNCHECKED);
   if (c->ocsp != TLS_OCSP_UNCHECKED) {
     facts.verdict = c->ocsp;
   }
@@ -332,7 +342,7 @@ static bool spread(lua_State *L, int n)
 static int set_responses(lua_State *L, tls_context *ctx)
 {
   if (lua_istable(L, 2)) {
-    size_t n = lua_rawlen(L, 2);
+    size_t n = (size_t)lua_rawlen(L, 2);
     if (n > MOST_STAPLES) {
       return tls_refuse(L, "invalid ocsp (more than %d OCSP responses)", MOST_STAPLES);
     }

@@ -20,6 +20,9 @@
 #ifndef SSL_OP_PREFER_NO_DHE_KEX
 #define SSL_OP_PREFER_NO_DHE_KEX SSL_OP_BIT(35)
 #endif
+#ifndef SSL_OP_LEGACY_EC_POINT_FORMATS
+#define SSL_OP_LEGACY_EC_POINT_FORMATS SSL_OP_BIT(36)
+#endif
 
 /* Sorted by strcmp, for the search below. The third column is the first release that knows a flag. */
 const tls_option tls_options[] = {
@@ -39,10 +42,7 @@ const tls_option tls_options[] = {
   {"enable_middlebox_compat", SSL_OP_ENABLE_MIDDLEBOX_COMPAT, 0},
   {"ephemeral_rsa", 0, 0},
   {"ignore_unexpected_eof", SSL_OP_IGNORE_UNEXPECTED_EOF, 0},
-#ifdef SSL_OP_LEGACY_EC_POINT_FORMATS
-  {"legacy_ec_point_formats", SSL_OP_LEGACY_EC_POINT_FORMATS,
-   OPENSSL_VERSION_NUMBER & TLS_RELEASE(15, 255)}, /* no older release is known to have it */
-#endif
+  {"legacy_ec_point_formats", SSL_OP_LEGACY_EC_POINT_FORMATS, TLS_RELEASE(3, 6)},
   {"legacy_server_connect", SSL_OP_LEGACY_SERVER_CONNECT, 0},
   {"microsoft_big_sslv3_buffer", 0, 0},
   {"microsoft_sess_id_bug", 0, 0},

@@ -91,8 +91,8 @@ static int session_pem(lua_State *L)
 static int lifetime(lua_State *L)
 {
   const SSL_SESSION *p = self(L)->p;
-  long left = SSL_SESSION_get_time(p) + SSL_SESSION_get_timeout(p) - (long)time(NULL);
-  lua_pushinteger(L, left > 0 ? left : 0);
+  time_t left = SSL_SESSION_get_timeout(p) - (time(NULL) - SSL_SESSION_get_time_ex(p));
+  lua_pushinteger(L, left > 0 ? (lua_Integer)left : 0);
   return 1;
 }
 

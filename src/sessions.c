@@ -102,9 +102,9 @@ void tls_session_clamp(const SSL *ssl, SSL_SESSION *s)
       ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) != 1 || days > TIMEOUT_MAX / 86400) {
     return;
   }
-  long left = (long)time(NULL) + (long)days * 86400 + seconds - SSL_SESSION_get_time(s);
+  time_t left = time(NULL) - SSL_SESSION_get_time_ex(s) + (long)days * 86400 + seconds;
   if (left < SSL_SESSION_get_timeout(s)) {
-    SSL_SESSION_set_timeout(s, left > 0 ? left : 0);
+    SSL_SESSION_set_timeout(s, left > 0 ? (long)left : 0);
   }
 }
 

@@ -128,7 +128,7 @@ static int setticketkeys(lua_State *L)
   const tls_context *ctx = tls_checkcontext(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
-  size_t n = lua_rawlen(L, 2);
+  size_t n = (size_t)lua_rawlen(L, 2);
   tls_sessions *s = tls_sessionsof(ctx->ctx);
   if (ctx->mode != TLS_MODE_SERVER || s == NULL) {
     return tls_refuse(L, "ticket keys are for servers");

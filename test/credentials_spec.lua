@@ -3,6 +3,7 @@
 local S = require "support"
 local context = require "ssl.context"
 local socket = require "socket"
+local release = require "release"
 local ssl = S.ssl
 
 local function any() return (assert(context.create "any")) end
@@ -53,7 +54,7 @@ describe("credentials", function()
       { "a key", "serverAkey.pem", "no start line" },
       { "a revocation list", "crlA.pem", "no start line" },
       { "an RSA key of 1024 bits", "rsa1024.pem", "ee key too small" },
-      { "a SHA-1 signature", "sha1.pem", "ca md too weak" },
+      not release.since(3, 6) and { "a SHA-1 signature", "sha1.pem", "ca md too weak" } or nil, -- then the client does
     }
     for _, row in ipairs(files) do
       it("refuses " .. row[1], function()
@@ -92,7 +93,7 @@ describe("credentials", function()
     it("changes nothing when it fails, not even for the leaf of a broken chain", function()
       local chain = S.pem("rsa") .. S.pem("rootA")
       for _, text in ipairs { S.pem("rsa") .. S.pem("cut"), chain:sub(1, -40), S.pem("rsa") .. S.pem("badbase64"),
-        S.pem("rsa") .. S.pem("rsa1024"), S.pem("rsa") .. S.pem("sha1") } do
+        S.pem("rsa") .. S.pem("rsa1024"), not release.since(3, 6) and S.pem("rsa") .. S.pem("sha1") or nil } do
         local path = S.tmpfile(text)
         local ctx = assert(ssl.newcontext(S.server()))
         local ok, err = context.loadcert(ctx, path)
@@ -321,7 +322,7 @@ describe("credentials", function()
 
     it("Q10 raising values of any kind", function()
       callbackfails("(error object is a table value)", function() error {} end)
-      callbackfails("(error object is a nil value)", function() error(nil) end)
+      callbackfails(release.nothing or "(error object is a nil value)", function() error(nil) end)
       callbackfails("(error object is a boolean value)", function() error(false) end)
       callbackfails("5", function() error(5, 0) end)
       callbackfails("a\0b", function() error("a\0b", 0) end)
@@ -449,7 +450,7 @@ describe("credentials", function()
         p:close()
         assert.is_nil(err)
         assert.is_true(ok)
-        assert.matches("subject=[^\n]*CN = " .. name .. "\n", out)
+        assert.matches("subject=[^\n]*" .. release.attribute("CN", name) .. "\n", out)
       end
     end)
 
@@ -473,7 +474,7 @@ describe("credentials", function()
     it("may be empty", function()
       assert.is_truthy(ssl.newcontext { mode = "server", protocol = "any", certificates = {}, key = "/nowhere" })
       local cr, sr = S.try(S.anyclient(), { mode = "server", protocol = "tlsv1_2", certificates = {} })
-      assert.equal("sslv3 alert handshake failure", cr[2])
+      assert.equal(release.alert("handshake failure"), cr[2])
       assert.equal("no shared cipher", sr[2])
     end)
   end)

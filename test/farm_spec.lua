@@ -7,12 +7,13 @@ local farm = require "farm"
 local ssl = S.ssl
 local https = require "ssl.https"
 local socket = require "socket"
+local release = require "release"
 
 -- X509_verify_cert(3): the numbers, with which a program decides, and the texts.
 local verdicts = {
   ISSUER = { 2, "unable to get issuer certificate" },
   LOCAL = { 20, "unable to get local issuer certificate" },
-  NOTYET = { 9, "certificate is not yet valid" },
+  NOTYET = { 9, release.notyet },
   EXPIRED = { 10, "certificate has expired" },
   SIGNATURE = { 7, "certificate signature failure" },
   SELF = { 18, "self-signed certificate" },

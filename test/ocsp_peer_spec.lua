@@ -48,7 +48,7 @@ for version, flag in pairs { tlsv1_2 = "-tls1_2", tlsv1_3 = "-tls1_3" } do
         assert.matches("Verify return code: 0 %(ok%)", output)
         assert.matches("hello", output)
       end
-      assert.matches("OCSP response: no response sent", (serve(S.server(), s_client(flag))))
+      assert.matches("OCSP responses?: no ", (serve(S.server(), s_client(flag))))
     end)
 
     it("gnutls-cli gets it byte for byte, and believes it", function()

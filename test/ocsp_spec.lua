@@ -4,6 +4,7 @@ local socket = require "socket"
 local S = require "support"
 local kit = require "ocspkit"
 local der = require "der"
+local release = require "release"
 
 local ssl = S.ssl
 
@@ -20,6 +21,7 @@ local function refused(name, ok, message, detail)
   assert.matches("CN=", detail.subject)
 end
 
+local made = os.time()
 local good = kit.craft { cert = "serverA" }
 local revoked = kit.craft { cert = "revoked", status = "revoked", reason = 1 }
 
@@ -54,8 +56,8 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
         assert.equal("good", answer.status)
         assert.is_true(answer.verified)
         assert.is_nil(answer.message)
-        assert.is_near(os.time() - 60, answer.thisupdate, 60)
-        assert.is_near(os.time() + 86400, answer.nextupdate, 60)
+        assert.is_near(made - 60, answer.thisupdate, 60)
+        assert.is_near(made + 86400, answer.nextupdate, 60)
         assert.equal(good, answer.der)
         assert.is_true(c:getpeerverification())
         c:close()
@@ -97,7 +99,7 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
         local answer = c:getocsp()
         assert.equal("revoked", answer.status)
         assert.equal("keyCompromise", answer.reason)
-        assert.is_near(os.time() - 86400, answer.revocationtime, 60)
+        assert.is_near(made - 86400, answer.revocationtime, 60)
         assert.is_true(answer.verified)
         assert.same({ false, "certificate revoked" }, { c:getpeerverification() })
         c:close()
@@ -125,8 +127,8 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
       revoked = kit.craft { cert = "serverA", status = "revoked", thisupdate = -86400, nextupdate = -3600 },
     }
     for name, response in pairs(bad) do
-      it("judges a response that openssl s_server staples: " .. name, function()
-        local server, port, file = kit.openssl("serverA", response)
+      it("judges a response that another server staples: " .. name, function()
+        local server, port, file = (name == "foreign" and kit.gnutls or kit.openssl)("serverA", response)
         local conn, ok, message, detail = kit.connect(port, client "require")
         refused(name, ok, message, detail)
         assert.equal(response, conn:getocsp().der)
@@ -147,17 +149,28 @@ for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
     end
 
     it("judges bytes that are no response", function()
-      for _, junk in ipairs { "garbage", good .. "x", good:sub(1, -2), der.seq(der.int("\0")), ("x"):rep(10000) } do
+      local junks = { "garbage", good:sub(1, -2), der.seq(der.int("\0")), ("x"):rep(10000) }
+      if not release.since(3, 6) then junks[#junks + 1] = good .. "x" end -- what follows is passed over from then on
+      for _, junk in ipairs(junks) do
         local server, port, file = kit.gnutls("serverA", junk)
         local conn, ok, message, detail = kit.connect(port, client "require")
-        refused("unreadable", ok, message, detail)
-        assert.equal("unreadable", conn:getocsp().response)
-        conn:close()
-        conn, ok, message = kit.connect(port, client "request")
-        assert.is_true(ok, message)
         local answer = conn:getocsp()
-        assert.same({ "unreadable", false, kit.texts.unreadable, junk },
-          { answer.response, answer.verified, answer.message, answer.der })
+        if release.since(3, 6) then -- OpenSSL itself reads it, keeps nothing and refuses
+          assert.same({ false, kit.texts.unreadable, "verify", 74 }, { ok, message, detail.kind, detail.code })
+          assert.is_nil(answer)
+          conn:close()
+          conn, ok, message, detail = kit.connect(port, client "request")
+          assert.same({ false, kit.texts.unreadable, "verify", 74 }, { ok, message, detail.kind, detail.code })
+        else
+          refused("unreadable", ok, message, detail)
+          assert.equal("unreadable", answer.response)
+          conn:close()
+          conn, ok, message = kit.connect(port, client "request")
+          assert.is_true(ok, message)
+          answer = conn:getocsp()
+          assert.same({ "unreadable", false, kit.texts.unreadable, junk },
+            { answer.response, answer.verified, answer.message, answer.der })
+        end
         conn:close()
         kit.stop(server, file)
       end

@@ -134,9 +134,10 @@ end
 -- ---- servers that staple whatever they are told to
 
 --- Starts `openssl s_server`; `response` in DER, nil for none; `more`: arguments. Returns the program, and its port.
+-- From 3.6 on it staples only what is about its certificate.
 function M.openssl(name, response, ...)
-  local command = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", S.cert(name), "-cert_chain", S.cert(name),
-    "-key", S.cert((name:gsub("%-leaf$", "")) .. "key"), "-www", ... }
+  local command = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", S.cert(name), "-key",
+    S.cert((name:gsub("%-leaf$", "")) .. "key"), "-www", ... }
   local file = response and S.tmpfile(response)
   if file then
     command[#command + 1] = "-status_file"

@@ -245,7 +245,7 @@ describe("receive while a finalizer", function()
     for i = 1, 200 do lines[i] = ("%04d"):format(i) .. ("x"):rep(60) end
     S.send(server, table.concat(lines, "\n") .. "\n")
     assert.is_string((S.receive(client)))
-    local pause, mul = collectgarbage("setpause", 1), collectgarbage("setstepmul", 10000)
+    local rest = S.greedy()
     local got, meddled = {}, 0
     for _ = 1, 150 do
       litter(function()
@@ -256,8 +256,7 @@ describe("receive while a finalizer", function()
       if not line then break end
       got[#got + 1] = line
     end
-    collectgarbage("setpause", pause)
-    collectgarbage("setstepmul", mul)
+    rest()
     S.collect()
     assert.is_true(meddled > 0)
     return got, lines

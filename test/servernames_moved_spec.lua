@@ -5,6 +5,7 @@ local socket = require "socket"
 local E = require "engines"
 local N = require "names"
 local S = require "support"
+local release = require "release"
 local ssl = S.ssl
 
 local VERSIONS = { "tlsv1_2", "tlsv1_3" }
@@ -116,8 +117,10 @@ describe("the context that sni chose", function()
       assert.equal("secp384r1", got(curve))
       assert.equal("secp521r1", got(list, { groups = "P-256" }))
       -- The first one's list is not left over.
-      assert.equal("x25519", got(b, { groups = "P-256" }))
-      assert.equal("secp384r1", got(b, { groups = "P-256" }, { groups = "P-384:P-256" }))
+      assert.equal(release.group[version], got(b, { groups = "P-256" }))
+      local client = { groups = "P-384:P-256" }
+      assert.equal(select(4, ask("b.test", nil, b, with({ protocol = version }, client), group)),
+        got(b, { groups = "P-256" }, client))
     end)
   end)
 
@@ -396,7 +399,8 @@ describe("openssl s_client", function()
   it("gets the certificate of its -servername, and the alert", function()
     local ctx = assert(ssl.newcontext(S.server { sni = { ["*.b.test"] = b }, snistrict = true }))
     for _, version in ipairs { "-tls1_2", "-tls1_3" } do
-      assert.matches("subject=[^\n]*CN = serverB", (client(ctx, version .. " -servername X.b.test")))
+      local subject = release.attribute("CN", "serverB")
+      assert.matches("subject=[^\n]*" .. subject, (client(ctx, version .. " -servername X.b.test")))
       for _, name in ipairs { "-servername b.test", "-noservername" } do
         local text, ok, err = client(ctx, version .. " " .. name)
         assert.is_false(ok)
@@ -476,8 +480,7 @@ describe("the memory of contexts in sni", function()
 
   it("is safe under a collector that never rests", function()
     assert.equal("fine", S.fresh(chunk .. [[
-      collectgarbage("setpause", 0)
-      collectgarbage("setstepmul", 10000)
+      S.greedy()
       for _ = 1, 10 do round() end
       print("fine")
     ]]))

@@ -259,6 +259,19 @@ function M.collect()
   for _ = 1, 3 do collectgarbage() end
 end
 
+--- Has the collector begin again at once and do much in a step, and leaves it so; gives the function that undoes it.
+function M.greedy()
+  local function set(what, value)
+    if _VERSION >= "Lua 5.5" then return collectgarbage("param", what, value) end
+    return collectgarbage("set" .. what, value)
+  end
+  local pause, stepmul = set("pause", 1), set("stepmul", 10000)
+  return function()
+    set("pause", pause)
+    set("stepmul", stepmul)
+  end
+end
+
 --- Resident memory of this process in KiB, or nil where /proc is missing.
 function M.rss()
   local f = io.open("/proc/self/status")

@@ -2,13 +2,14 @@
 -- flags, verify modes of servers, revocation, depth, and what an SNI map changes. DANE is in dane_spec.
 
 local S = require "support"
+local release = require "release"
 local ssl = S.ssl
 
 local ISSUER, FIRST = "unable to get local issuer certificate", "unable to verify the first certificate"
 local NOCRL = "unable to get certificate CRL"
 local SELF = "self-signed certificate"
 local PURPOSE = "unsuitable certificate purpose"
-local EXPIRED, NOTYET = "certificate has expired", "certificate is not yet valid"
+local EXPIRED, NOTYET = "certificate has expired", release.notyet
 
 local function key(name) return S.cert((name:gsub("%-leaf$", "")) .. "key") end
 
@@ -105,7 +106,8 @@ describe("verification", function()
     r, v = verdict("client", S.client { cafile = S.cert("rootA"), verifyext = { "crl_check_chain", "lsec_continue" } },
       server "chainA")
     assert.is_true(r[1])
-    assert.same({ false, { { NOCRL }, { NOCRL }, { NOCRL } }, n = 2 }, v)
+    -- From 3.6 on nobody asks for a list about the root.
+    assert.same({ false, { { NOCRL }, { NOCRL }, not release.since(3, 6) and { NOCRL } or nil }, n = 2 }, v)
   end)
 
   it("is not confused by a chain in the wrong order", function()

@@ -3,7 +3,7 @@
 #
 #   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind fuzz rock bench all
 #
-# LUA_VERSION (5.1 5.2 5.3 5.4 luajit, default 5.4) chooses the Lua; the group all takes every one.
+# LUA_VERSION (5.1 5.2 5.3 5.4 5.5 luajit, default 5.4) chooses the Lua; the group all takes those of Debian 12.
 # Returns at once when nothing is missing. Services that come along are not started. A root without
 # /etc/hosts (as debootstrap leaves it) gets one, since the tests talk to localhost.
 # On a system without dpkg it only looks for the commands, and says what to install.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the rockspec and installs from it into a tree of its own, then loads every module from there.
 #
-#   tools/rock.sh LUA_ABI      5.1 5.2 5.3 5.4
+#   tools/rock.sh LUA_ABI      5.1 5.2 5.3 5.4 5.5
 set -eu
 abi=$1
 tree=$PWD/build/rock-$abi

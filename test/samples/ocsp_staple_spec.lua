@@ -29,7 +29,8 @@ end
 local function index(how)
   local lines = {}
   local serial = kit.certificate "serverA":serial()
-  for line in io.lines(S.cert("rootA.index")) do
+  for text in io.lines(S.cert("rootA.index")) do
+    local line = text
     if line:match("^V\t%w+\t\t" .. serial .. "\t") then
       if how == "revoked" then line = line:gsub("^V(\t%w+\t)", "R%1" .. os.date("!%y%m%d%H%M%SZ") .. ",superseded") end
       if how == "unknown" then line = nil end
