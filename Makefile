@@ -2,7 +2,7 @@
 #
 #   make [LUA_VERSION=5.1|5.2|5.3|5.4|5.5|luajit]   build/$(LUA_VERSION)/ssl.so
 #   make all-luas                               for each of the five
-#   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH=]
+#   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH= BINDIR=]
 #   make demo, make test                        complete on a bare Debian: they install what is missing
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
@@ -80,6 +80,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 LUAPATH ?= $(PREFIX)/share/lua/$(LUA_ABI)
 LUACPATH ?= $(PREFIX)/lib/lua/$(LUA_ABI)
+BINDIR ?= $(PREFIX)/bin
+COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 INSTALL ?= install
 LUA_FILES := $(patsubst lua/%,%,$(sort $(wildcard lua/*.lua lua/*/*.lua)))
 
@@ -125,9 +127,17 @@ install: all
 	$(INSTALL) -d $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%))) $(DESTDIR)$(LUACPATH)
 	$(foreach f,$(LUA_FILES),$(INSTALL) -m 644 lua/$(f) $(DESTDIR)$(LUAPATH)/$(f) &&) true
 	$(INSTALL) -m 755 $(BUILD)/ssl.so $(DESTDIR)$(LUACPATH)/ssl.so
+	{ echo '#!/usr/bin/env $(notdir $(LUA))'; \
+	  echo 'package.path = "$(LUAPATH)/?.lua;" .. package.path'; \
+	  echo 'package.cpath = "$(LUACPATH)/?.so;" .. package.cpath'; \
+	  tail -n +2 bin/luasec; } >$(BUILD)/luasec
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(COMPLETIONS)
+	$(INSTALL) -m 755 $(BUILD)/luasec $(DESTDIR)$(BINDIR)/luasec
+	$(INSTALL) -m 644 tools/luasec.bash $(DESTDIR)$(COMPLETIONS)/luasec
 
 uninstall:
-	rm -f $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%) $(DESTDIR)$(LUACPATH)/ssl.so
+	rm -f $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%) $(DESTDIR)$(LUACPATH)/ssl.so $(DESTDIR)$(BINDIR)/luasec \
+	  $(DESTDIR)$(COMPLETIONS)/luasec
 
 certs:
 	@certs/make.sh $(CERTS)

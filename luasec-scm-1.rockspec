@@ -92,6 +92,7 @@ build = {
     },
   },
   install = {
+    bin = { "bin/luasec" },
     lua = {
       ["libtls"] = "lua/libtls.lua",
       ["libtls.args"] = "lua/libtls/args.lua",
@@ -102,6 +103,13 @@ build = {
       ["libtls.server"] = "lua/libtls/server.lua",
       ["libtls.sessionfile"] = "lua/libtls/sessionfile.lua",
       ["libtls.settings"] = "lua/libtls/settings.lua",
+      ["luasec.args"] = "lua/luasec/args.lua",
+      ["luasec.bench"] = "lua/luasec/bench.lua",
+      ["luasec.cli"] = "lua/luasec/cli.lua",
+      ["luasec.look"] = "lua/luasec/look.lua",
+      ["luasec.output"] = "lua/luasec/output.lua",
+      ["luasec.serve"] = "lua/luasec/serve.lua",
+      ["luasec.starttls"] = "lua/luasec/starttls.lua",
       ["mbedtls"] = "lua/mbedtls.lua",
       ["mbedtls.config"] = "lua/mbedtls/config.lua",
       ["mbedtls.context"] = "lua/mbedtls/context.lua",

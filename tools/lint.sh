@@ -37,7 +37,7 @@ rockspec() {
 shell() {
   # shellcheck disable=SC2046
   shellcheck -S warning -e SC1090,SC1091,SC2154,SC3013 \
-    $(find certs tools test bench samples .ci -type f \( -name '*.sh' -o -path .ci/run \) -exec grep -l '^#!' {} +)
+    $(find certs tools test bench samples .ci -type f \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) -exec grep -l '^#!' {} +)
 }
 
 cpp() {
@@ -60,7 +60,7 @@ clang_warnings() {
   done
 }
 
-step luacheck luacheck --quiet --no-color .
+step luacheck luacheck --quiet --no-color . bin/luasec
 step "file sizes" sizes
 step "rockspec files" rockspec
 step shellcheck shell

@@ -11,7 +11,7 @@ luarocks lint luasec-scm-1.rockspec
 # luarocks compiles beside the sources; a copy keeps the tree clean.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -R src lua luasec-scm-1.rockspec LICENSE "$work"
+cp -R src lua bin luasec-scm-1.rockspec LICENSE "$work"
 log=$work/log
 multiarch=$(${CC:-cc} -print-multiarch 2>/dev/null || true)
 (cd "$work" && luarocks --lua-version "$abi" make --tree "$tree" --deps-mode none \
@@ -20,7 +20,9 @@ multiarch=$(${CC:-cc} -print-multiarch 2>/dev/null || true)
 
 cd "$tree"
 lua=$(command -v "lua$abi" || command -v lua)
-LUA_PATH="$tree/share/lua/$abi/?.lua;;" LUA_CPATH="$tree/lib/lua/$abi/?.so;;" "$lua" - "$tree" <<'END'
+export LUA_PATH="$tree/share/lua/$abi/?.lua;;" LUA_CPATH="$tree/lib/lua/$abi/?.so;;"
+bin/luasec --version
+"$lua" - "$tree" <<'END'
 local tree = ...
 for _, name in ipairs { "ssl", "ssl.core", "ssl.context", "ssl.x509", "ssl.config", "ssl.https" } do
   require(name)
