@@ -246,7 +246,7 @@ static bool well_formed(const unsigned char *wire, size_t n)
   while (i < n && wire[i] != 0) {
     i += wire[i] + 1u;
   }
-  return n > 0 && n <= 65535 && i == n;
+  return n > 0 && n <= INT_MAX && i == n;
 }
 
 /* SSL_select_next_proto points into the server's list, a Lua string that may be gone when OpenSSL reads it; asking again
