@@ -7,6 +7,7 @@
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
 #   make reference                              doc/reference and types, from the sources' comments
+#   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
 #   make soak N=1000000                         handshakes with random faults
 #   make test-all compat real lint asan valgrind tsan bench rock certs clean
@@ -99,8 +100,8 @@ VALGRIND_SPECS ?= $(patsubst %,test/%_spec.lua,alert alpn cache callback connect
   ssl stapling store tickets transport trust tunnel verify x509_check x509_names)
 
 .DELETE_ON_ERROR:
-.PHONY: all linux bsd macosx all-luas install uninstall certs reference demo samples test test-all suite compat real lint \
-  asan valgrind rock clean FORCE
+.PHONY: all linux bsd macosx all-luas install uninstall certs reference doc demo samples test test-all suite compat \
+  real lint asan valgrind rock clean FORCE
 
 all: $(BUILD)/ssl.so
 linux bsd macosx: all
@@ -149,6 +150,11 @@ errors-doc: all certs
 # The reference and the editor's types, from the comments of the sources.
 reference: all
 	@$(env) $(LUA) tools/reference.lua .
+
+# The site, of all that is written in Markdown. It fails when a link leads nowhere.
+doc:
+	@$(deps) build doc
+	@$(env) $(LUA) tools/site.lua build/site
 
 demo:
 	@$(deps) build demo

@@ -343,7 +343,7 @@ static void close_now(tls_connection *c)
 }
 
 /* conn:close() -> nothing
-   __gc and __close too: sends close_notify when that needs no waiting, closes the descriptor. May be called again.
+   Sends close_notify when that needs no waiting, closes the descriptor; so do __gc and __close. May be called again.
    Inside a callback of the connection it takes effect when the call that runs ends. SSL_shutdown(3). */
 static int close_connection(lua_State *L)
 {

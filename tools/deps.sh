@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a job needs, and only those that are missing.
 #
-#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind fuzz rock bench all
+#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind fuzz rock doc bench all
 #
 # LUA_VERSION (5.1 5.2 5.3 5.4 5.5 luajit, default 5.4) chooses the Lua; the group all takes those of Debian 12.
 # Returns at once when nothing is missing. Services that come along are not started. A root without
@@ -24,7 +24,7 @@ packages() {
     samples) echo openssl ca-certificates lua-socket lua-busted redis-server lua-redis lua-luv lua-cqueues lua-copas \
       curl ;;
     test) echo openssl ca-certificates lua-socket lua-busted lua-luaossl lua-sec gnutls-bin libgnutls28-dev libtls-dev \
-      python3 faketime ;;
+      python3 faketime cmark-gfm ;;
     capture) echo tshark ;; # with it, a spec decrypts what it captured
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
     real) echo openssl ca-certificates lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp gnutls-bin \
@@ -34,9 +34,10 @@ packages() {
     valgrind) echo valgrind libc6-dbg ;;
     fuzz) echo clang libclang-rt-14-dev openssl lua-socket ;;
     rock) echo luarocks ;;
+    doc) echo cmark-gfm ;; # the site
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
-      for group in build demo samples test capture compat real lint valgrind fuzz rock bench; do packages $group; done
+      for group in build demo samples test capture compat real lint valgrind fuzz rock doc bench; do packages $group; done
       for version in 5.1 5.2 5.3 5.4 luajit; do lua_packages $version; done ;;
     *) echo "tools/deps.sh: no group named $1" >&2; exit 1 ;;
   esac
