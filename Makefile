@@ -2,7 +2,7 @@
 #
 #   make [LUA_VERSION=5.1|5.2|5.3|5.4|5.5|luajit]   build/$(LUA_VERSION)/ssl.so
 #   make all-luas                               for each of the five
-#   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH= BINDIR=]
+#   make install [PREFIX= DESTDIR= LUAPATH= LUACPATH= BINDIR= PKGCONFIGDIR=]
 #   make demo, make test                        complete on a bare Debian: they install what is missing
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
@@ -10,7 +10,7 @@
 #   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
 #   make soak N=1000000                         handshakes with random faults
-#   make test-all compat real lint asan valgrind tsan bench rock certs clean
+#   make test-all compat real lint asan valgrind tsan bench rock deb certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
 # OPENSSL_LIBS; and CC, CFLAGS, LDFLAGS, LUA (the interpreter), BUSTED as usual. WERROR= builds in
@@ -83,6 +83,8 @@ LUAPATH ?= $(PREFIX)/share/lua/$(LUA_ABI)
 LUACPATH ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 BINDIR ?= $(PREFIX)/bin
 COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+PKGCONFIGDIR ?= $(PREFIX)/lib/pkgconfig
+VERSION = $(shell sed -n 's/.*_VERSION = "\([^"]*\)".*/\1/p' lua/ssl.lua)
 INSTALL ?= install
 LUA_FILES := $(patsubst lua/%,%,$(sort $(wildcard lua/*.lua lua/*/*.lua)))
 
@@ -101,7 +103,7 @@ VALGRIND_SPECS ?= $(patsubst %,test/%_spec.lua,alert alpn cache callback connect
 
 .DELETE_ON_ERROR:
 .PHONY: all linux bsd macosx all-luas install uninstall certs reference doc demo samples test test-all suite compat \
-  real lint asan valgrind rock clean FORCE
+  real lint asan valgrind rock deb clean FORCE
 
 all: $(BUILD)/ssl.so
 linux bsd macosx: all
@@ -135,10 +137,16 @@ install: all
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(COMPLETIONS)
 	$(INSTALL) -m 755 $(BUILD)/luasec $(DESTDIR)$(BINDIR)/luasec
 	$(INSTALL) -m 644 tools/luasec.bash $(DESTDIR)$(COMPLETIONS)/luasec
+ifneq ($(PKGCONFIGDIR),)
+	$(INSTALL) -d $(DESTDIR)$(PKGCONFIGDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LUAPATH@|$(LUAPATH)|; s|@LUACPATH@|$(LUACPATH)|; s|@VERSION@|$(VERSION)|' \
+	  -e 's|@LUA_ABI@|$(LUA_ABI)|g' packaging/luasec.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc
+endif
 
 uninstall:
 	rm -f $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%) $(DESTDIR)$(LUACPATH)/ssl.so $(DESTDIR)$(BINDIR)/luasec \
 	  $(DESTDIR)$(COMPLETIONS)/luasec
+	$(if $(PKGCONFIGDIR),rm -f $(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc)
 
 certs:
 	@certs/make.sh $(CERTS)
@@ -282,6 +290,12 @@ $(FUZZ)/target: test/fuzz/target.c test/fuzz/random.c test/fuzz/random.h $(SOURC
 	  $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(OPENSSL_LIBS)
 
 # What luarocks makes of the rockspec, in a tree under build/.
+# Debian's package, in build/deb; DEB_ROOT=directory tries it in a system of its own
+deb:
+	@$(deps) deb
+	@tools/deb.sh
+	@$(if $(DEB_ROOT),tools/deb_root.sh $(DEB_ROOT))
+
 rock:
 	@$(deps) build rock
 	@tools/rock.sh $(LUA_ABI)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a job needs, and only those that are missing.
 #
-#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind fuzz rock doc bench all
+#   tools/deps.sh GROUP...     build demo samples test capture compat real lint valgrind fuzz rock deb doc bench all
 #
 # LUA_VERSION (5.1 5.2 5.3 5.4 5.5 luajit, default 5.4) chooses the Lua; the group all takes those of Debian 12.
 # Returns at once when nothing is missing. Services that come along are not started. A root without
@@ -34,10 +34,11 @@ packages() {
     valgrind) echo valgrind libc6-dbg ;;
     fuzz) echo clang libclang-rt-14-dev openssl lua-socket ;;
     rock) echo luarocks ;;
+    deb) echo dpkg-dev debhelper lintian fakeroot debootstrap; for v in 5.1 5.2 5.3 5.4; do lua_packages $v; done ;;
     doc) echo cmark-gfm ;; # the site
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
-      for group in build demo samples test capture compat real lint valgrind fuzz rock doc bench; do packages $group; done
+      for group in build demo samples test capture compat real lint valgrind fuzz rock deb doc bench; do packages $group; done
       for version in 5.1 5.2 5.3 5.4 luajit; do lua_packages $version; done ;;
     *) echo "tools/deps.sh: no group named $1" >&2; exit 1 ;;
   esac

@@ -30,6 +30,12 @@ rockspec() {
     printf 'in the rockspec:\n%s\nin the tree:\n%s\n' "$listed" "$present"
     return 1
   }
+  version=$(sed -n 's/.*_VERSION = "\([^"]*\)".*/\1/p' lua/ssl.lua)
+  sed -e "s/^version = .*/version = \"$version-1\"/; s/^  branch = .*/  tag = \"v$version\",/" luasec-scm-1.rockspec |
+    cmp -s - "luasec-$version-1.rockspec" || {
+    echo "luasec-$version-1.rockspec is not what tools/rockspec.sh makes of luasec-scm-1.rockspec"
+    return 1
+  }
 }
 
 # Whatever has a #! line. SC1090, SC1091 and SC2154 are about files that a script reads in, SC3013 about -nt,

@@ -6,7 +6,7 @@ set -eu
 abi=$1
 tree=$PWD/build/rock-$abi
 rm -rf "$tree"
-luarocks lint luasec-scm-1.rockspec
+for spec in luasec-*.rockspec; do luarocks lint "$spec"; done
 
 # luarocks compiles beside the sources; a copy keeps the tree clean.
 work=$(mktemp -d)
