@@ -201,6 +201,20 @@ history:
 	@$(MAKE) --no-print-directory all certs
 	@$(env) $(LUA) test/history/run.lua $(HISTORY_ARGS)
 
+# The README's server as testssl.sh and sslscan see it.
+.PHONY: judged
+judged:
+	@$(deps) build test judged
+	@$(MAKE) --no-print-directory all certs
+	@$(env) $(LUA) test/judged/run.lua
+
+# Other people's TLS at the other end.
+.PHONY: interop
+interop:
+	@$(deps) build test interop
+	@$(MAKE) --no-print-directory all certs
+	@$(env) $(LUA) $(BUSTED) test/interop/interop_spec.lua
+
 # Debian's programs run on Lua 5.1 and 5.4.
 real:
 	@$(deps) real
