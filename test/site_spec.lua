@@ -52,6 +52,22 @@ describe("the site", function()
     command("rm -rf " .. dir)
   end)
 
+  it("shows the figures of doc/performance.md as bars", function()
+    package.path = "tools/?.lua;" .. package.path
+    local bars = require "site.bars"
+    local markdown = "# P\n\n| workload, CPU | plain C | ours | LuaSec | A |\n|---|---|---|---|---|\n" ..
+      "| a & `b` | 2 | 4 (3-5) | 8 * | x |\n| c | 1 | 2 | absent | x |\n| d | 3 | 30 | 10 | x |\n\nmore\n"
+    assert.same({ { name = "a & b", c = 2, ours = 4, luasec = 8 }, { name = "d", c = 3, ours = 30, luasec = 10 } },
+      bars.rows(markdown))
+    local svg = bars.svg(markdown)
+    assert.is_truthy(svg:find(">a &amp; b</text>", 1, true))
+    for _, share in ipairs { ">50 %<", ">25 %<", ">300 %<", ">30 %<" } do
+      assert.is_truthy(svg:find(share, 1, true), share)
+    end
+    assert.equal("", bars.svg("# nothing\n"))
+    assert.is_true(#bars.rows(S.read("doc/performance.md")) >= 15)
+  end)
+
   it("is not made when a link leads nowhere", function()
     if missing then return pending("cmark-gfm is not installed") end
     local work = os.tmpname()

@@ -3,6 +3,10 @@
 -- server. A link that leads nowhere ends it with an error.
 --   lua tools/site.lua DIRECTORY
 
+package.path = "tools/?.lua;" .. package.path
+
+local bars = require "site.bars"
+
 local M = {}
 
 local function read(path)
@@ -123,7 +127,11 @@ function M.read()
     page.title = page.headings[1] and page.headings[1].text or path
     pages[path], pages[#pages + 1] = page, page
   end
-  for _, path in ipairs(M.sources()) do add(path, { target = target(path), listed = true }, render(path)) end
+  for _, path in ipairs(M.sources()) do
+    local html = render(path)
+    if path == "doc/performance.md" then html = html:gsub("</h1>", function(h) return h .. bars.svg(read(path)) end, 1) end
+    add(path, { target = target(path), listed = true }, html)
+  end
   for _, folder in ipairs(list("ls -d samples/*/")) do
     folder = folder:gsub("/$", "")
     add(folder, { target = folder .. "/index.html" }, programs(folder))
