@@ -344,7 +344,8 @@ static void close_now(tls_connection *c)
 
 /* conn:close() -> nothing
    Sends close_notify when that needs no waiting, closes the descriptor; so do __gc and __close. May be called again.
-   Inside a callback of the connection it takes effect when the call that runs ends. SSL_shutdown(3). */
+   Inside a callback of the connection it takes effect when the call that runs ends. A child of fork(2) that did not use
+   the connection sends nothing: it is its parent's. SSL_shutdown(3). */
 static int close_connection(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);

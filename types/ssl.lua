@@ -194,7 +194,7 @@ function M.wrap(sock, cfg) end
 ---@class ssl.Connection
 local Connection = {}
 
----Sends close_notify when that needs no waiting, closes the descriptor; so do __gc and __close. May be called again. Inside a callback of the connection it takes effect when the call that runs ends. SSL_shutdown(3).
+---Sends close_notify when that needs no waiting, closes the descriptor; so do __gc and __close. May be called again. Inside a callback of the connection it takes effect when the call that runs ends. A child of fork(2) that did not use the connection sends nothing: it is its parent's. SSL_shutdown(3).
 function Connection:close() end
 
 ---Is there something to read that select on the descriptor would not tell of? LuaSocket's tcp:dirty.

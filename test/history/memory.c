@@ -62,7 +62,11 @@ static void *change(void *p, size_t n, const char *file, int line)
 static int once(const char *program, long n)
 {
   left = -1;
+#if LUA_VERSION_NUM >= 505
+  lua_State *L = lua_newstate(allocate, NULL, 0);
+#else
   lua_State *L = lua_newstate(allocate, NULL);
+#endif
   if (L == NULL) {
     abort();
   }

@@ -2,6 +2,7 @@
  * system.c: what Lua cannot ask of the system: fork, a pair of sockets without LuaSocket, the default of SIGPIPE, and,
  * where it is preloaded, a call on a socket that fails with errno 0. Loaded by package.loadlib, one function a name.
  */
+#undef _FORTIFY_SOURCE /* it has inline functions of these names */
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
