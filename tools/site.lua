@@ -129,7 +129,9 @@ function M.read()
   end
   for _, path in ipairs(M.sources()) do
     local html = render(path)
-    if path == "doc/performance.md" then html = html:gsub("</h1>", function(h) return h .. bars.svg(read(path)) end, 1) end
+    if path == "doc/performance.md" then
+      html = html:gsub("</h1>", function(h) return h .. bars.svg(read(path)) end, 1)
+    end
     add(path, { target = target(path), listed = true }, html)
   end
   for _, folder in ipairs(list("ls -d samples/*/")) do
