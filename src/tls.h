@@ -397,12 +397,9 @@ extern const luaL_Reg tls_wait_methods[];
 
 extern const luaL_Reg tls_socket_methods[];
 
-/* ---- resolve.c ----------------------------------------------------------------------------------------------------*/
+/* ---- resolve.c, stamp.c: functions of ssl.core ----------------------------------------------------------------*/
 
-int tls_resolve(lua_State *L); /* ssl.core.resolve */
-
-/* ---- stamp.c ------------------------------------------------------------------------------------------------------*/
-
+int tls_resolve(lua_State *L);     /* ssl.core.resolve */
 int tls_filestamp(lua_State *L);   /* ssl.core.filestamp */
 int tls_fingerprint(lua_State *L); /* ssl.core.fingerprint */
 
