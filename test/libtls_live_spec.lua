@@ -241,8 +241,13 @@ describe("libtls' servers, when their configuration changes,", function()
   end)
 
   it("leave a staple that has grown old aside when something else changes", function()
-    local der = response { nextupdate = 1 }
-    local server, cfg = live(stapling(der))
+    local server, cfg
+    for _, seconds in ipairs { 1, 2, 4 } do -- the first that is not old before it is used
+      cfg = P.serverconfig(stapling(response { nextupdate = seconds }))
+      server = tls.server(cfg)
+      if server then break end
+    end
+    assert(server, "the machine is too slow for a response of four seconds")
     S.poll(function() return not tls.server(cfg) end, "the response to grow old")
     cfg:verify_client_optional()
     assert.is_true(admits(server))

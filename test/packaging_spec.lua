@@ -74,11 +74,12 @@ end)
 
 describe("the rockspec of the release", function()
   local function read(path)
-    local spec = {}
-    local text = S.read(path)
-    local chunk = loadstring and loadstring(text) or load(text, path, "t", spec) -- luacheck: ignore 113
-    if setfenv then setfenv(chunk, spec) end -- luacheck: ignore 113
-    chunk()
+    local spec, text = {}, S.read(path)
+    if setfenv then -- luacheck: ignore 113
+      setfenv(loadstring(text), spec)() -- luacheck: ignore 113
+    else
+      load(text, path, "t", spec)()
+    end
     return spec
   end
 

@@ -59,6 +59,7 @@ END
 port=$(inside lua5.4 /tmp/prepare.lua)
 inside chown prosody /tmp/key.pem
 inside prosodyctl about | grep -E '^ *LuaSec' || { echo "prosodyctl knows of no LuaSec" >&2; exit 1; }
+[ "$(inside luasec --version)" ] || { echo "luasec does not run" >&2; exit 1; }
 
 chroot "$root" runuser -u prosody -- prosody -F --config /tmp/prosody.cfg.lua >"$root.prosody.log" 2>&1 &
 pid=$!
