@@ -186,9 +186,13 @@ static SSL *make_ssl(lua_State *L, bool *server)
   return ssl;
 }
 
-static void prepare(lua_State *L, tls_connection *c)
+/* False when memory is short: an SSL that does not know its connection would have no callbacks. */
+static bool prepare(lua_State *L, tls_connection *c)
 {
-  SSL_set_ex_data(c->ssl, ex_index, c);
+  bool ok = true;
+  if (SSL_set_ex_data(c->ssl, ex_index, c) != 1) {
+    return false;
+  }
   c->sessions = tls_sessionsof(SSL_get_SSL_CTX(c->ssl));
   c->offered = false;
   /* Not during the handshake: event loops that wait for the socket afterwards would not know of data that came along with
@@ -199,7 +203,7 @@ static void prepare(lua_State *L, tls_connection *c)
   if (SSL_is_init_finished(c->ssl)) {
     c->state = TLS_STATE_CONNECTED;
   } else if (!SSL_in_before(c->ssl)) {
-    return; /* luaossl has begun the handshake */
+    return true; /* luaossl has begun the handshake */
   } else if (c->server) {
     SSL_set_accept_state(c->ssl);
   } else {
@@ -209,10 +213,11 @@ static void prepare(lua_State *L, tls_connection *c)
   if (!c->server && tls_toobject(L, 1, &tls_context_type) != NULL) {
     tls_getslot(L, 1, TLS_SLOT_SERVERNAME);
     if (lua_isstring(L, -1)) {
-      SSL_set_tlsext_host_name(c->ssl, lua_tostring(L, -1));
+      ok = SSL_set_tlsext_host_name(c->ssl, lua_tostring(L, -1)) == 1;
     }
     lua_pop(L, 1);
   }
+  return ok;
 }
 
 /* Lets go of all that belongs to one SSL, and of what the connection keeps beside it. */
@@ -273,9 +278,13 @@ bool tls_connection_renew(lua_State *L, tls_connection *c, tls_error *e)
   }
   c->ssl = ssl;
   forget_handshake(L, c);
-  prepare(L, c);
-  if (!c->server && SSL_get_servername(old, TLSEXT_NAMETYPE_host_name) != NULL) {
-    SSL_set_tlsext_host_name(ssl, SSL_get_servername(old, TLSEXT_NAMETYPE_host_name));
+  const char *name = c->server ? NULL : SSL_get_servername(old, TLSEXT_NAMETYPE_host_name);
+  if (!prepare(L, c) || (name != NULL && SSL_set_tlsext_host_name(ssl, name) != 1)) {
+    tls_error_queue(e, TLS_KIND_SYSTEM);
+    SSL_free(ssl);
+    c->ssl = old;
+    c->failed = c->broken = true;
+    return false;
   }
   forget(c, old);
   static const enum tls_slot past[] = {TLS_SLOT_SELECTED, TLS_SLOT_NAME, TLS_SLOT_FAILURE, TLS_SLOT_ERROR};
@@ -317,7 +326,9 @@ static int create(lua_State *L)
   c->server = server;
   c->maxreceive = ctx != NULL ? ctx->maxreceive : 0;
   c->byname = ctx != NULL && ctx->byname;
-  prepare(L, c);
+  if (!prepare(L, c)) {
+    return tls_fail_nil(L, tls_fail_queue(L, "error creating SSL object", NULL));
+  }
   tls_error_clear();
   return 1;
 }

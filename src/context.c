@@ -72,7 +72,6 @@ static const protocol *find_protocol(const char *name)
 static void set_defaults(tls_context *ctx, const protocol *range)
 {
   X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
-  SSL_CTX_set_ex_data(ctx->ctx, ex_index, ctx);
   SSL_CTX_set_min_proto_version(ctx->ctx, range->min);
   SSL_CTX_set_max_proto_version(ctx->ctx, range->max);
   SSL_CTX_set_mode(ctx->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -96,7 +95,7 @@ static int create(lua_State *L)
   tls_nudge(L, CONTEXT_KIB);
   tls_context *ctx = tls_newobject(L, &tls_context_type, sizeof *ctx);
   ctx->ctx = SSL_CTX_new(range->dtls ? DTLS_method() : TLS_method());
-  if (ctx->ctx == NULL) {
+  if (ctx->ctx == NULL || SSL_CTX_set_ex_data(ctx->ctx, ex_index, ctx) != 1) {
     return tls_fail_nil(L, tls_fail_queue(L, "error creating context", NULL));
   }
   set_defaults(ctx, range);
