@@ -35,7 +35,8 @@ end
 -- The order of the navigation; what else is there comes behind.
 local order = { "README.md", "doc/reference/README.md", "doc/moving.md", "doc/nonblocking.md", "doc/trust.md",
   "doc/servers.md", "doc/dtls.md", "doc/debugging.md", "doc/errors.md", "doc/libtls.md", "doc/mbedtls.md",
-  "doc/platforms.md", "doc/performance.md", "doc/reliability.md", "samples/README.md", "CONTRIBUTING.md", "CHANGELOG.md" }
+  "doc/platforms.md", "doc/performance.md", "doc/reliability.md", "samples/README.md", "CONTRIBUTING.md",
+  "CHANGELOG.md" }
 
 local reference = { "ssl", "settings", "connection", "context", "certificate", "session", "config", "https", "libtls",
   "mbedtls" }
