@@ -73,7 +73,8 @@ static bool valid_at(const X509 *cert, time_t t)
 int tls_check_validat(lua_State *L)
 {
   time_t t = (time_t)luaL_checkinteger(L, 2);
-  lua_pushboolean(L, valid_at(tls_selfcertificate(L)->cert, t));
+  double off = (double)luaL_checknumber(L, 2) - (double)t; /* where a time_t has 32 bits, another time may be left of it */
+  lua_pushboolean(L, off > -1 && off < 1 && valid_at(tls_selfcertificate(L)->cert, t));
   tls_error_clear();
   return 1;
 }
