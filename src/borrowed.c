@@ -1,6 +1,6 @@
 /*
  * borrowed.c: descriptors that stay the program's: connections on two of them, whose flags are left as they are, and small
- * files that are known by their descriptor. Nothing here opens or closes one.
+ * files that are known by their descriptor. Nothing here opens or closes one. And the userdata that such modules hand out.
  */
 #include "borrowed.h"
 
@@ -141,7 +141,18 @@ static int rewrite(lua_State *L)
   return 1;
 }
 
+/* handle(metatable): a userdata with nothing in it, for modules in Lua whose objects must be of that type. */
+static int handle(lua_State *L)
+{
+  luaL_checktype(L, 1, LUA_TTABLE);
+  tls_newuserdata(L, 1);
+  lua_pushvalue(L, 1);
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
 const luaL_Reg tls_borrowed_functions[] = {
+  {"handle", handle},
   {"setfds", setfds},
   {"filestatus", filestatus},
   {"readat", readat},

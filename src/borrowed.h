@@ -7,7 +7,7 @@
 
 #include "tls.h"
 
-extern const luaL_Reg tls_borrowed_functions[]; /* of ssl.core: setfds, filestatus, readat, rewrite */
+extern const luaL_Reg tls_borrowed_functions[]; /* of ssl.core: setfds, filestatus, readat, rewrite, handle */
 extern const luaL_Reg tls_secrets_functions[];  /* of ssl.core: random, decryptkey */
 extern const luaL_Reg tls_policy_functions[];   /* of ssl.context: those in policy.c */
 

@@ -225,6 +225,22 @@ describe("policy", function()
   end)
 end)
 
+describe("a handle", function()
+  it("is a userdata with the metatable that it was given, and nothing to the rest of the library", function()
+    local meta = { __index = { x = 1 } }
+    local handle = core.handle(meta)
+    assert.are.equal("userdata", type(handle))
+    assert.are.equal(meta, getmetatable(handle))
+    assert.are.equal(1, handle.x)
+    assert.are_not.equal(handle, core.handle(meta))
+    for _, bad in ipairs { "x", 1, true } do S.raises("table expected", core.handle, bad) end
+    S.raises("table expected", core.handle)
+    S.raises("argument #1", core.create, handle)
+    S.raises("argument #1", context.setmode, handle, "client")
+    S.raises("argument #1", core.setfds, handle, 1, 1)
+  end)
+end)
+
 describe("a session's PEM", function()
   it("is what loadsession reads", function()
     local c, s = S.connected(S.client { protocol = "tlsv1_2" }, S.server())

@@ -52,7 +52,13 @@ describe("libtls", function()
     local ctx = tls.client(assert(config.new()))
     assert.is_false(getmetatable(ctx))
     assert.truthy(tostring(ctx):match("^libtls: 0x%x+$"))
-    for key in pairs(ctx) do error("field " .. tostring(key)) end
+    for _, object in ipairs { ctx, assert(config.new()), assert(tls.server(P.serverconfig())) } do
+      assert.are.equal("userdata", type(object))
+      assert.is_false(pcall(next, object))
+      assert.is_false(pcall(function() object.field = 1 end))
+      assert.is_nil(object.field)
+      for _, f in ipairs { S.ssl.newcontext, S.ssl.wrap, S.ssl.engine } do assert.is_false(pcall(f, object, object)) end
+    end
   end)
 
   it("wants a configuration", function()

@@ -27,8 +27,8 @@ local open = {} -- sockets of pairs: their descriptors are borrowed
 --- Client and server end before the handshake; each argument a context, or a function that changes the configuration.
 -- t: name ("localhost").
 function M.contexts(client, server, t)
-  if type(client) ~= "table" then client = tls.client(M.clientconfig(client)) end
-  if type(server) ~= "table" then server = assert(tls.server(M.serverconfig(server))) end
+  if type(client) ~= "userdata" then client = tls.client(M.clientconfig(client)) end
+  if type(server) ~= "userdata" then server = assert(tls.server(M.serverconfig(server))) end
   local a, b = S.tcp()
   open[#open + 1], open[#open + 2] = a, b
   assert(client:connect_socket(a:getfd(), t and t.name or "localhost"))

@@ -474,7 +474,7 @@ local meta = args.metatable("libtls.config", Config, known)
 function M.new()
   local id, message = core.random(SESSION_ID)
   if not id then return nil, message end
-  local handle = setmetatable({}, meta)
+  local handle = core.handle(meta)
   known[handle] = {
     version = 0, pair = {}, more = {}, depth = 6, protocols = STANDARD, ciphers = secure, curves = STANDARD_CURVES,
     dhe = "none", verifycert = true, verifyname = true, verifytime = true, serverciphers = true,

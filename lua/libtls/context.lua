@@ -28,7 +28,7 @@ local function method(name, f)
 end
 
 local function new(state)
-  local ctx = setmetatable({}, meta)
+  local ctx = core.handle(meta)
   known[ctx] = state
   return ctx
 end
