@@ -95,7 +95,7 @@ local luaossl = [[
   say("runs programs for LuaSec", methods.dohandshake)
   say("sends and receives like LuaSocket", methods.send and methods.receive)
   say("checks the host's name in the handshake", params.setHost and methods.setParam)
-  say("says in a table why it failed", type((select(3, pcall(ctx.setCipherList, ctx, "nosuch")))) == "table")
+  say("says in a table why it failed", type((select(2, pcall(context.new, "nosuch")))) == "table")
   say("TLS without a socket, or over any object", methods.feed or methods.write)
   say("client resumes sessions", methods.setSession)
   say("ticket keys shared by a fleet", ctxm.setTicketKeys)
