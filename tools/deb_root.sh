@@ -63,7 +63,7 @@ inside prosodyctl about | grep -E '^ *LuaSec' || { echo "prosodyctl knows of no 
 
 chroot "$root" runuser -u prosody -- prosody -F --config /tmp/prosody.cfg.lua >"$root.prosody.log" 2>&1 &
 pid=$!
-trap 'kill $pid 2>/dev/null || true' EXIT
+trap 'kill $pid 2>/dev/null || true; wait $pid || true' EXIT
 examples=/usr/share/doc/lua-sec-openssl3/examples/samples
 said=
 tries=0
