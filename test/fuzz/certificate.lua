@@ -89,7 +89,9 @@ local plain = { [12] = true, [18] = true, [19] = true, [20] = true, [22] = true,
 -- The values of a Name's attributes, in order; nil when some are of other types.
 local function values(name)
   local list = {}
+  if name.tag ~= 0x30 then return nil end
   for _, set in ipairs(name.children or {}) do
+    if set.tag ~= 0x31 then return nil end -- OpenSSL takes a set that is marked primitive
     for _, attribute in ipairs(set.children or {}) do
       local value = attribute.children and attribute.children[2]
       if not value or not plain[value.tag] or #attribute.children ~= 2 then return nil end
