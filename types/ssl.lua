@@ -93,8 +93,8 @@ function M.set_system_ca(path) end
 function M.wrap(sock, cfg) end
 
 ---@class ssl.Settings
----@field protocol? string protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer; dtls: 1.2 or newer, dtlsv1_2
----@field mode? string client or server
+---@field protocol? "any"|"tlsv1"|"tlsv1_1"|"tlsv1_2"|"tlsv1_3"|"tlsv1_2+"|"tlsv1_3+"|"dtls"|"dtlsv1_2"|string protocol version: any, tlsv1, tlsv1_1, tlsv1_2, tlsv1_3 (sslv23: any); tlsv1_2+: that or newer; dtls: 1.2 or newer, dtlsv1_2
+---@field mode? "client"|"server"|string client or server
 ---@field certificates? table[] array of tables with certificate, key, password, pkcs12; replaces these four
 ---@field key? string the private key: a file with PEM or DER; PEM itself; store:URI
 ---@field certificate? string our certificate, then the intermediates to send: a file with PEM (or DER: one); PEM itself; store:URI
@@ -107,17 +107,17 @@ function M.wrap(sock, cfg) end
 ---@field capath? string directory with trusted CA certificates, named by hash
 ---@field ciphers? string ciphers of TLS 1.2 and older, OpenSSL's cipher list
 ---@field ciphersuites? string ciphers of TLS 1.3
----@field verify? string|string[] none, peer, client_once, fail_if_no_peer_cert
+---@field verify? "none"|"peer"|"client_once"|"fail_if_no_peer_cert"|string|string[] none, peer, client_once, fail_if_no_peer_cert
 ---@field options? string|string[] OpenSSL's SSL_OP_ options in lower case, as in ssl.config.options
 ---@field depth? number most intermediate certificates in a peer's chain
 ---@field dhparam? function function(is_export, bits) returning Diffie-Hellman parameters in PEM
 ---@field curveslist? string groups for the key exchange, in order, with colons
 ---@field curve? string the one group for the key exchange
----@field verifyext? string|string[] lsec_continue, lsec_ignore_purpose, crl_check, crl_check_chain
+---@field verifyext? "lsec_continue"|"lsec_ignore_purpose"|"crl_check"|"crl_check_chain"|string|string[] lsec_continue, lsec_ignore_purpose, crl_check, crl_check_chain
 ---@field alpn? string|string[]|function client: protocols to offer; server: protocols in order of preference, or function(offered) returning them
 ---@field alpnstrict? boolean a handshake without a protocol in common fails
 ---@field psk? function|table client: function(hint, maxidentity, maxkey) returning identity and key; server: function(identity, maxkey) returning the key, or a table with hint and callback; both: a table with identity and key, without which no certificate counts unless verify asks for one
----@field dane? boolean|table[] lets connections use setdane; array of flags: no_ee_namechecks
+---@field dane? boolean|string[] lets connections use setdane; array of flags: no_ee_namechecks
 ---@field groups? string|string[] key exchange groups in order of preference: array, or names with colons
 ---@field sigalgs? string|string[] signature algorithms in order of preference: array, or names with colons
 ---@field readahead? boolean false: never take more from the socket than the record at hand, for going on without TLS afterwards

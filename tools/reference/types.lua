@@ -91,19 +91,34 @@ end
 -- A row's word for a type -> LuaCATS'.
 local kinds = { path = "string", array = "table[]", table = "table", ["function"] = "function" }
 
+-- What a word of a row can be said better with.
+local better = {
+  sni = { table = "table<string, ssl.Context>" }, ticketkeys = { ["table[]"] = "ssl.TicketKey[]" },
+  dane = { ["table[]"] = "string[]" },
+}
+
+-- The strings that a row takes, for the editor to offer, where they are the same with every OpenSSL.
+local function words(row)
+  local list = {}
+  for i, word in ipairs(row.values or {}) do list[i] = ('"%s"'):format(word) end
+  return list
+end
+
+local function kindof(row)
+  local list, seen = words(row), {}
+  for kind in row.type:gmatch("[^|]+") do
+    local known = kinds[kind] or kind
+    if kind == "array" and row.type:find("string") then known = "string[]" end
+    known = better[row.name] and better[row.name][known] or known
+    if not seen[known] then list[#list + 1] = known end
+    seen[known] = true
+  end
+  return table.concat(list, "|")
+end
+
 local function settings(rows)
   local fields = {}
-  for i, row in ipairs(rows) do
-    local list = {}
-    for kind in row.type:gmatch("[^|]+") do
-      local known = kinds[kind] or kind
-      if kind == "array" and row.type:find("string") then known = "string[]" end
-      if not table.concat(list, "|"):find(known, 1, true) then list[#list + 1] = known end
-    end
-    if row.name == "sni" then list[1] = "table<string, ssl.Context>" end
-    if row.name == "ticketkeys" then list[1] = "ssl.TicketKey[]" end
-    fields[i] = { name = row.name, type = table.concat(list, "|"), text = row.text }
-  end
+  for i, row in ipairs(rows) do fields[i] = { name = row.name, type = kindof(row), text = row.text } end
   fields[#fields + 1] = { name = "timeout", type = "number", text = "ssl.connect and ssl.https: seconds for all of it" }
   return class("ssl.Settings", fields) .. "\n"
 end
