@@ -39,7 +39,7 @@ local M = {}
 ---@return libtls.Context tls
 function M.client(config) end
 
----A server, which accepts connections.
+---A server, which accepts connections. Of what is set on its configuration later these count, for the connections that it accepts then: ticket keys, the session lifetime, the switches of verification, the main certificate's staple.
 ---@param config libtls.Config
 ---@return libtls.Context|nil tls
 ---@return string|nil message
