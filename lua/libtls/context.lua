@@ -42,8 +42,8 @@ function M.client(cfg)
 end
 
 --- libtls.server(config: libtls.Config) -> tls: libtls.Context | nil, message
--- A server, which accepts connections. Of what is set on its configuration later these count, for the connections that it
--- accepts then: ticket keys, the session lifetime, the switches of verification, the main certificate's staple.
+-- A server, which accepts connections. Of what is set on its configuration later these count, for the connections that
+-- it accepts then: ticket keys, the session lifetime, the switches of verification, the main certificate's staple.
 function M.server(cfg)
   local state = config.check("server", 1, cfg)
   local made, message = server.new(state)
