@@ -10,7 +10,8 @@
 #   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
 #   make soak N=1000000                         handshakes with random faults
-#   make test-all compat real lint asan valgrind tsan bench rock deb certs clean
+#   make load CONNECTIONS=10000                 at once; stalled, slow and flooding peers beside a healthy one
+#   make test-all compat real lint asan gc valgrind tsan bench rock deb certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
 # OPENSSL_LIBS; and CC, CFLAGS, LDFLAGS, LUA (the interpreter), BUSTED as usual. WERROR= builds in
@@ -235,6 +236,19 @@ asan:
 asan-suite: all certs
 	@$(env) CC='$(CC)' BUSTED='$(BUSTED)' tools/asan.sh $(SPECS)
 
+# The same with the collector at work all the time (test/gchook.lua), in both of its modes; GC_SPECS narrows it down.
+GC_SPECS ?= alert alpn cache callback connection context credentials dhparam engine error inspect keylog keypairs life \
+  negotiation ocsp psk psk_fixed receive reload send servernames servernames_moved session sessionstore sni staple \
+  stapling store tickets transport verify x509 x509_check x509_names
+GC_MODES ?= incremental generational
+.PHONY: gc
+gc:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory all certs VARIANT=asan
+	@status=0; for mode in $(GC_MODES); do echo "== $$mode"; \
+	  GC=$$mode HELPER=test/gchook.lua $(MAKE) --no-print-directory asan-suite VARIANT=asan \
+	    SPECS='$(GC_SPECS:%=test/%_spec.lua)' || status=1; done; exit $$status
+
 # Without glibc's clean-up at the end, which makes its resolver's memory look lost.
 valgrind:
 	@$(deps) build test valgrind
@@ -245,7 +259,7 @@ valgrind:
 
 # Handshakes with random faults, N of them; memory and descriptors must stay where they are. SEED= repeats a run.
 N ?= 1000000
-.PHONY: soak soak-small
+.PHONY: soak soak-small load load-small
 soak:
 	@$(deps) build test
 	@$(MAKE) --no-print-directory all certs
@@ -253,6 +267,17 @@ soak:
 
 soak-small:
 	@$(MAKE) --no-print-directory soak N=50000
+
+# CONNECTIONS at once between two processes (ulimit -n must allow them); what stalled, slow and flooding peers do to others.
+CONNECTIONS ?= 10000
+load:
+	@$(deps) build load
+	@$(MAKE) --no-print-directory all certs
+	@$(env) $(LUA) test/load/connections.lua $(CONNECTIONS)
+	@$(env) $(LUA) test/load/latency.lua
+
+load-small:
+	@$(MAKE) --no-print-directory load CONNECTIONS=1500
 
 # Lua states in threads of one process, under ThreadSanitizer. OpenSSL's own code is not instrumented.
 THREADS ?= 4

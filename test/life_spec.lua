@@ -316,6 +316,8 @@ describe("collection", function()
       local cr, sr = support.shake(c, s)
       assert(cr[1] and sr[1])
       t.certs = { c:getpeercertificate(), c:getpeerchain(), s:getlocalcertificate(), s:getlocalchain() }
+      support.transfer(s, c, "x") -- brings the ticket
+      t.session = assert(c:getsession())
     else
       for _ = 1, steps do
         c:dohandshake()
@@ -343,12 +345,18 @@ describe("collection", function()
       assert.equal(2, #t.certs[2])
       assert.equal(t.certs[1]:pem(), t.certs[4][1]:pem())
     end
+    if t.session then
+      assert.truthy(ssl.loadsession(t.session:export()))
+      local again = t.cctx and assert(ssl.engine(t.cctx))
+      if again then assert.is_true(again:sni("chain.test") == nil and again:setsession(t.session)) end
+    end
   end
 
   it("in any order leaves the rest working", function()
-    for _, order in ipairs(permutations { "cctx", "sctx", "sni", "conns", "certs" }) do
+    for _, order in ipairs(permutations { "contexts", "sni", "conns", "certs", "session" }) do
       local t = family("connected")
       for _, key in ipairs(order) do
+        if key == "contexts" then t.cctx, t.sctx = nil, nil end
         t[key] = nil
         collectgarbage()
         alive(t, true)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a job needs, and only those that are missing.
 #
-#   tools/deps.sh GROUP...     build demo samples test judged interop capture compat real lint valgrind fuzz rock
+#   tools/deps.sh GROUP...     build demo samples test judged interop capture load compat real lint valgrind fuzz rock
 #                              deb doc bench all
 #
 # LUA_VERSION (5.1 5.2 5.3 5.4 5.5 luajit, default 5.4) chooses the Lua; the group all takes those of Debian 12.
@@ -29,6 +29,7 @@ packages() {
     judged) echo testssl.sh sslscan ;;
     interop) echo openssl gnutls-bin libnss3-tools botan curl python3 nodejs ;;
     capture) echo tshark ;; # with it, a spec decrypts what it captured
+    load) echo openssl lua-socket lua-cqueues ;;
     compat) echo openssl ca-certificates lua-socket lua-busted lua-sec ;;
     real) echo openssl ca-certificates lua-socket lua-expat lua-filesystem prosody nginx-light python3-slixmpp gnutls-bin \
       luarocks lua-copas lua-event tinyproxy libnginx-mod-stream zip unzip curl procps \
@@ -41,7 +42,7 @@ packages() {
     doc) echo cmark-gfm ;; # the site
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
-      for group in build demo samples test judged interop capture compat real lint valgrind fuzz rock deb doc bench; do
+      for group in build demo samples test judged interop capture load compat real lint valgrind fuzz rock deb doc bench; do
         packages $group
       done
       for version in 5.1 5.2 5.3 5.4 luajit; do lua_packages $version; done ;;
