@@ -428,13 +428,6 @@ static int setmethod(lua_State *L)
   return tls_setmethod(L, &tls_connection_type);
 }
 
-/* now(): seconds of a clock that is never set. clock_gettime(2). */
-static int now(lua_State *L)
-{
-  lua_pushnumber(L, tls_now());
-  return 1;
-}
-
 static int copyright(lua_State *L)
 {
   lua_pushliteral(L, "luasec: TLS for Lua on OpenSSL 3\nCopyright (C) 2026 the luasec authors");
@@ -447,7 +440,7 @@ static const luaL_Reg functions[] = {
   {"setmemory", tls_engine_attach},
   {"setmethod", setmethod},
   {"copyright", copyright},
-  {"now", now},
+  {"now", tls_wait_now},
   {"cookie", tls_cookie},
   {"checkcookie", tls_checkcookie},
   {"compression", tls_inspect_compression},

@@ -1,5 +1,5 @@
 /*
- * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c and transport.c add to contexts and connections.
+ * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c, transport.c and wait.c add to contexts and connections.
  */
 #ifndef TLS_LIVE_H
 #define TLS_LIVE_H
@@ -14,6 +14,8 @@ extern const luaL_Reg tls_keylog_functions[];
 extern const luaL_Reg tls_sendfile_methods[];
 extern const luaL_Reg tls_keyupdate_methods[];
 extern const luaL_Reg tls_binding_methods[];
+
+int tls_wait_now(lua_State *L); /* a function of ssl.core */
 
 /* A connection moves to another context: what the first one logs is logged there too. */
 void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);

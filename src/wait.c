@@ -1,7 +1,7 @@
 /*
  * wait.c: the only place that waits: poll on a connection's descriptor until a deadline, and the timeouts that set it.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,6 +13,13 @@ double tls_now(void)
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* now(): seconds of a clock that is never set. clock_gettime(2). */
+int tls_wait_now(lua_State *L)
+{
+  lua_pushnumber(L, tls_now());
+  return 1;
 }
 
 /* Both timeouts count from the first wait of the call; the shorter one ends it. Negative: for ever. */
