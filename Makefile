@@ -47,7 +47,7 @@ BUSTED ?= $(or $(shell command -v busted),busted)
 CFLAGS ?= -O2 -g
 WERROR ?= -Werror
 OWN_CFLAGS := -std=c11 -Wall -Wextra -Wpedantic -Wconversion $(WERROR) -fPIC -fvisibility=hidden \
-  -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -DOPENSSL_NO_DEPRECATED
+  -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -DOPENSSL_NO_DEPRECATED
 ifeq ($(shell uname -s),Darwin)
 OWN_CFLAGS += -D_DARWIN_C_SOURCE
 SHARED := -bundle -undefined dynamic_lookup

@@ -6,6 +6,7 @@
 #include "x509.h"
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
@@ -58,23 +59,37 @@ int tls_check_notaftertime(lua_State *L)
   return pushtime(L, X509_get0_notAfter(tls_selfcertificate(L)->cert));
 }
 
-/* X509_cmp_time says 0 for a date that RFC 5280 does not allow, and "before" for an equal one. */
-static bool valid_at(const X509 *cert, time_t t)
+/* Where a time_t has 32 bits, dates are compared beyond it all the same; NULL for a year that has not four digits. */
+static ASN1_TIME *time_at(lua_Number seconds)
+{
+  double day = floor((double)seconds / 86400);
+  return fabs(day) < 1e8 ? ASN1_TIME_adj(NULL, 0, (int)day, (long)((double)seconds - day * 86400)) : NULL;
+}
+
+/* X509_cmp_time says 0 for a date that RFC 5280 does not allow. */
+static bool allowed(const ASN1_TIME *date)
+{
+  time_t any = 0;
+  return X509_cmp_time(date, &any) != 0;
+}
+
+static bool valid_at(const X509 *cert, lua_Number seconds)
 {
   const ASN1_TIME *first = X509_get0_notBefore(cert);
   const ASN1_TIME *last = X509_get0_notAfter(cert);
-  int end = X509_cmp_time(last, &t);
-  bool over = end == 0 || (end < 0 && ASN1_TIME_cmp_time_t(last, t) != 0);
-  return X509_cmp_time(first, &t) < 0 && !over;
+  ASN1_TIME *at = time_at(seconds);
+  int before = at != NULL ? ASN1_TIME_compare(first, at) : -2;
+  int after = at != NULL ? ASN1_TIME_compare(at, last) : -2;
+  ASN1_TIME_free(at);
+  return allowed(first) && allowed(last) && (before == -1 || before == 0) && (after == -1 || after == 0);
 }
 
 /* cert:validat(seconds: number) -> boolean
    notBefore <= seconds <= notAfter, in seconds since 1970. */
 int tls_check_validat(lua_State *L)
 {
-  time_t t = (time_t)luaL_checkinteger(L, 2);
-  double off = (double)luaL_checknumber(L, 2) - (double)t; /* where a time_t has 32 bits, another time may be left of it */
-  lua_pushboolean(L, off > -1 && off < 1 && valid_at(tls_selfcertificate(L)->cert, t));
+  luaL_checkinteger(L, 2); /* which has 32 bits in some Lua */
+  lua_pushboolean(L, valid_at(tls_selfcertificate(L)->cert, lua_tonumber(L, 2)));
   tls_error_clear();
   return 1;
 }

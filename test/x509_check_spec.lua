@@ -88,6 +88,11 @@ describe("checks of a certificate", function()
     it("compare with the PKI's", function()
       local now = os.time()
       assert.equal(false, load "serverA":validat(now + 2 ^ 32)) -- not even where times have 32 bits
+      local ever = make { notbefore = der.tlv(0x17, "500101000000Z"), notafter = der.tlv(0x18, "99991231235959Z") }
+      for seconds, valid in pairs { [2 ^ 31] = true, [2 ^ 32] = true, [253402300800] = false, [-2 ^ 32] = false,
+        [2 ^ 53] = false, [-2 ^ 53] = false } do
+        assert.equal(valid, ever:validat(seconds), seconds)
+      end
       assert.equal(true, load "serverA":validat(now))
       assert.equal(false, load "expired":validat(now))
       assert.equal(false, load "notyet":validat(now))
