@@ -273,8 +273,8 @@ CONNECTIONS ?= 10000
 load:
 	@$(deps) build load
 	@$(MAKE) --no-print-directory all certs
-	@$(env) $(LUA) test/load/connections.lua $(CONNECTIONS)
-	@$(env) $(LUA) test/load/latency.lua
+	@ulimit -S -n $$(ulimit -H -n); export $(env); \
+	  $(LUA) test/load/connections.lua $(CONNECTIONS) && $(LUA) test/load/latency.lua
 
 load-small:
 	@$(MAKE) --no-print-directory load CONNECTIONS=1500

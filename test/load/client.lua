@@ -47,17 +47,18 @@ function M.ask(conn, request)
   return assert(conn:receive("*l"))
 end
 
---- Its resident KiB, connections other than the control's, timeouts, and how late they came.
+--- Its resident KiB, connections other than the control's, timeouts, how late they came, and connections whose client
+-- does not read.
 function server:stats()
-  local rss, open, timeouts, late = M.ask(self.control, "stats"):match("^(%d+) (%d+) (%d+) (%S+)$")
-  return tonumber(rss), tonumber(open) - 1, tonumber(timeouts), tonumber(late)
+  local rss, open, timeouts, late, full = M.ask(self.control, "stats"):match("^(%d+) (%d+) (%d+) (%S+) (%d+)$")
+  return tonumber(rss), tonumber(open) - 1, tonumber(timeouts), tonumber(late), tonumber(full)
 end
 
---- Waits until it has n connections; false after a while.
-function server:settled(n)
+--- Waits until it has n connections, all of whose clients do not read where `full`; false after a while.
+function server:settled(n, full)
   return (pcall(S.poll, function()
     socket.sleep(0.01)
-    return select(2, self:stats()) == n
+    return select(full and 5 or 2, self:stats()) == n
   end))
 end
 

@@ -17,7 +17,7 @@ local LIMIT = 8 -- seconds that the servers allow a handshake
 local LATE = 1 -- that they may be late by
 local READERS = 50
 local SLOW = 4194304 -- bytes that each of them asked for
-local BUFFERED = 64 -- KiB more that the server may hold for each
+local BUFFERED = 128 -- KiB more that the server may hold for each
 local FLOODS = 2
 local FLOOD = 5 -- seconds
 local FLOODED = 16384 -- KiB more that the server may hold for them
@@ -130,6 +130,7 @@ local function reading()
     assert(conns[i]:send("give " .. SLOW .. "\n"))
   end
   local got = take(conns)
+  L.check(server:settled(READERS, true), "%d readers are slow", READERS)
   return function()
     got = got + take(conns)
     local more = (server:stats() - before) / READERS

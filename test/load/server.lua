@@ -4,7 +4,8 @@
 --   lua test/load/server.lua SECONDS           SECONDS that a handshake may take
 --
 -- Clients send lines: "ping" is answered by "pong"; "stats" by resident KiB, open connections, handshakes that ended by
--- their timeout, and the seconds that the latest of them came late; "give N" by N bytes; after "sink" all is dropped.
+-- their timeout, the seconds that the latest of them came late, and connections whose client does not read; "give N" by
+-- N bytes; after "sink" all is dropped.
 
 local cqueues = require "cqueues"
 local socket = require "socket"
@@ -17,12 +18,16 @@ local TURN = 65536 -- bytes of one connection, then it is another one's turn
 
 local context = assert(ssl.newcontext(S.server()))
 local loop = cqueues.new()
-local open, timeouts, late = 0, 0, 0
+local open, timeouts, late, full = 0, 0, 0, 0
 
 local function ready(peer, why, deadline)
   peer.events = why == "wantwrite" and "w" or "r"
   local left = deadline and deadline - cqueues.monotime()
-  return (not left or left > 0) and cqueues.poll(peer, left) == peer
+  local one = peer.events == "w" and 1 or 0
+  full = full + one
+  local came = (not left or left > 0) and cqueues.poll(peer, left) == peer
+  full = full - one
+  return came
 end
 
 local function handshake(peer, deadline)
@@ -55,13 +60,14 @@ local answers = {}
 function answers.ping(peer) return send(peer, "pong\n") end
 
 function answers.stats(peer)
-  return send(peer, ("%d %d %d %.3f\n"):format(S.rss() or 0, open, timeouts, late))
+  return send(peer, ("%d %d %d %.3f %d\n"):format(S.rss() or 0, open, timeouts, late, full))
 end
 
 function answers.give(peer, n)
-  for _ = 1, math.ceil(n / #BLOCK) do
+  for i = 1, math.ceil(n / #BLOCK) do
     local ok, why = send(peer, BLOCK)
     if not ok then return ok, why end
+    if i % (TURN / #BLOCK) == 0 then cqueues.sleep(0) end
   end
   return true
 end
