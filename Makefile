@@ -9,6 +9,7 @@
 #   make reference                              doc/reference and types, from the sources' comments
 #   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
+#   make faults, faults-small                   every call that can fail fails once; a sample of them
 #   make soak N=1000000                         handshakes with random faults
 #   make load CONNECTIONS=10000                 at once; stalled, slow and flooding peers beside a healthy one
 #   make test-all compat real lint asan gc valgrind tsan bench rock deb certs clean
@@ -327,6 +328,29 @@ $(FUZZ)/target: test/fuzz/target.c test/fuzz/random.c test/fuzz/random.h $(SOURC
 	$(say) "  LD $@"
 	$(quiet)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $(filter-out %.h,$^) \
 	  $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(OPENSSL_LIBS)
+
+# Calls that fail, one after the other: allocations of Lua's, of OpenSSL's and of ours, and calls on sockets; test/faults. FAULTS
+# narrows it down: -k KIND, -o SCENARIO, -e EVERY, -p POINT (driver.c has them all). The small form takes about a minute.
+FAULTS ?=
+faults_driver = $(BUILD)/faults
+faults_cc = $(CC) -std=gnu11 -Wall -Wextra $(WERROR) $(OPENSSL_CFLAGS) $(LUA_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(VARIANT_$(VARIANT))
+.PHONY: faults faults-small
+$(faults_driver): $(wildcard test/faults/*.[ch]) $(OBJECTS)
+	$(say) "  LD $@"
+	$(quiet)$(faults_cc) -no-pie -rdynamic -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free -o $@ \
+	  $(filter %.c %.o,$^) $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(LDFLAGS) $(OPENSSL_LIBS)
+
+faults:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory certs $(faults_driver)
+	@$(env) $(faults_driver) -x test/faults/openssl.txt $(FAULTS)
+
+faults-small:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory certs $(faults_driver)
+	@$(env) $(faults_driver) -x test/faults/openssl.txt -k lua -k own -k socket -e 29
+	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -e 701
+	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -m once -o wrongname-tlsv1_3
 
 # What luarocks makes of the rockspec, in a tree under build/.
 # Debian's package, in build/deb; DEB_ROOT=directory tries it in a system of its own

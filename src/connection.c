@@ -170,8 +170,7 @@ static SSL *make_ssl(lua_State *L, bool *server)
   tls_context *ctx = tls_toobject(L, 1, &tls_context_type);
   if (ctx != NULL && ctx->ctx != NULL) {
     *server = ctx->mode == TLS_MODE_SERVER;
-    tls_context_identify(ctx);
-    return SSL_new(ctx->ctx);
+    return tls_context_ssl(ctx);
   }
   SSL_CTX *sslctx = foreign(L, 1, "SSL_CTX*");
   SSL *ssl = foreign(L, 1, "SSL*");
@@ -189,7 +188,6 @@ static SSL *make_ssl(lua_State *L, bool *server)
 /* False when memory is short: an SSL that does not know its connection would have no callbacks. */
 static bool prepare(lua_State *L, tls_connection *c)
 {
-  bool ok = true;
   if (SSL_set_ex_data(c->ssl, ex_index, c) != 1) {
     return false;
   }
@@ -210,13 +208,12 @@ static bool prepare(lua_State *L, tls_connection *c)
     SSL_set_connect_state(c->ssl);
   }
   tls_psk_prepare(c, tls_contextof(c->ssl));
-  if (!c->server && tls_toobject(L, 1, &tls_context_type) != NULL) {
-    tls_getslot(L, 1, TLS_SLOT_SERVERNAME);
-    if (lua_isstring(L, -1)) {
-      ok = SSL_set_tlsext_host_name(c->ssl, lua_tostring(L, -1)) == 1;
-    }
-    lua_pop(L, 1);
+  if (c->server || tls_toobject(L, 1, &tls_context_type) == NULL) {
+    return true;
   }
+  tls_getslot(L, 1, TLS_SLOT_SERVERNAME);
+  bool ok = !lua_isstring(L, -1) || SSL_set_tlsext_host_name(c->ssl, lua_tostring(L, -1)) == 1;
+  lua_pop(L, 1);
   return ok;
 }
 
@@ -317,16 +314,13 @@ static int create(lua_State *L)
   tls_setslot(L, 2, TLS_SLOT_CONTEXT);
   tls_error_clear();
   c->ssl = make_ssl(L, &server);
-  if (c->ssl == NULL) {
-    return tls_fail_nil(L, tls_fail_queue(L, "error creating SSL object", NULL));
-  }
   c->living = living;
-  ++*living;
-  c->state = TLS_STATE_NEW;
+  *living += c->ssl != NULL;
+  c->state = c->ssl != NULL ? TLS_STATE_NEW : TLS_STATE_CLOSED;
   c->server = server;
   c->maxreceive = ctx != NULL ? ctx->maxreceive : 0;
   c->byname = ctx != NULL && ctx->byname;
-  if (!prepare(L, c)) {
+  if (c->ssl == NULL || !prepare(L, c)) {
     return tls_fail_nil(L, tls_fail_queue(L, "error creating SSL object", NULL));
   }
   tls_error_clear();

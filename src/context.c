@@ -167,6 +167,17 @@ void tls_context_identify(tls_context *ctx)
   SSL_CTX_set_session_id_context(ctx->ctx, id, length);
 }
 
+SSL *tls_context_ssl(tls_context *ctx)
+{
+  tls_context_identify(ctx);
+  SSL *ssl = SSL_new(ctx->ctx);
+  if (ssl != NULL && !tls_verify_copied(SSL_get0_param(ssl), SSL_CTX_get0_param(ctx->ctx), ctx->byaddress)) {
+    SSL_free(ssl);
+    return NULL;
+  }
+  return ssl;
+}
+
 /* ---- settings ---- */
 
 /* setmode(ctx, "client"|"server") */

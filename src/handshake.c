@@ -41,6 +41,7 @@ static enum tls_status run_handshake(tls_connection *c, tls_error *e)
   } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &deadline));
   if (status == TLS_DONE || status == TLS_FAILED) {
     tls_sessions_end(c, status == TLS_DONE);
+    tls_error_clear(); /* of what OpenSSL tried and did not need */
   }
   return status == TLS_DONE && lacks_protocol(c, e) ? TLS_FAILED : status;
 }

@@ -17,6 +17,12 @@ extern const luaL_Reg tls_binding_methods[];
 
 int tls_wait_now(lua_State *L); /* a function of ssl.core */
 
+/* A new SSL of a context's, which verifies as the context says; NULL when memory is short. */
+SSL *tls_context_ssl(tls_context *ctx);
+/* Whether verification by `to` looks for the names that it is to look for by `from`: OpenSSL copies them, and says nothing when
+   memory is too short for it. byaddress: an IP address is among them. */
+bool tls_verify_copied(X509_VERIFY_PARAM *to, X509_VERIFY_PARAM *from, bool byaddress);
+
 /* A connection moves to another context: what the first one logs is logged there too. */
 void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);
 

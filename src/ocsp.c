@@ -136,8 +136,9 @@ static void examine_bytes(SSL *ssl, tls_ocsp_facts *facts, const unsigned char *
 /* RFC 7633: a certificate may say that it counts only together with a response. */
 static bool demands_staple(const X509 *cert)
 {
-  TLS_FEATURE *features = cert != NULL ? X509_get_ext_d2i(cert, NID_tlsfeature, NULL, NULL) : NULL;
-  bool found = false;
+  int there = -1;
+  TLS_FEATURE *features = cert != NULL ? X509_get_ext_d2i(cert, NID_tlsfeature, &there, NULL) : NULL;
+  bool found = features == NULL && there != -1; /* it cannot be read */
   for (int i = 0; i < sk_ASN1_INTEGER_num(features); i++) {
     found = found || ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features, i)) == TLSEXT_TYPE_status_request;
   }

@@ -41,19 +41,19 @@ tls_sessions *tls_sessionsof(const SSL_CTX *ctx)
 /* ---- verification ---- */
 
 /* The names that verification would look for, in the certificate that was verified then. */
-static bool names_fit(SSL *ssl, X509 *cert)
+static bool names_fit(SSL *ssl, X509 *cert, bool byaddress)
 {
   X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
   const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
-  char *ip = X509_VERIFY_PARAM_get1_ip_asc(param);
-  bool fits = host == NULL && ip == NULL;
+  char *ip = byaddress ? X509_VERIFY_PARAM_get1_ip_asc(param) : NULL;
+  bool fits = host == NULL && !byaddress;
   if (cert != NULL && !fits) {
     unsigned int flags = X509_VERIFY_PARAM_get_hostflags(param);
     fits = (host == NULL || X509_check_host(cert, host, 0, flags, NULL) == 1) &&
-           (ip == NULL || X509_check_ip_asc(cert, ip, 0) == 1);
+           (!byaddress || (ip != NULL && X509_check_ip_asc(cert, ip, 0) == 1));
   }
   OPENSSL_free(ip);
-  tls_error_clear(); /* no address is an error to OpenSSL */
+  tls_error_clear();
   return fits;
 }
 
@@ -90,7 +90,7 @@ bool tls_session_fits(SSL *ssl, SSL_SESSION *s)
   if (ctx == NULL || ctx->dane || !same_settings(ctx, s)) {
     return false;
   }
-  return (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0 || names_fit(ssl, SSL_SESSION_get0_peer(s));
+  return (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) == 0 || names_fit(ssl, SSL_SESSION_get0_peer(s), ctx->byaddress);
 }
 
 /* Only where the certificate counts: one that was let pass although expired says nothing about the session's end. */
@@ -126,6 +126,7 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
   }
   tls_verify_keep(c, fresh);
   label(ssl, fresh);
+  tls_error_clear(); /* without them it is not resumed */
   if (c->sessions != NULL && c->sessions->cache != NULL) {
     tls_cache_put(c->sessions->cache, c, fresh);
   }

@@ -232,6 +232,7 @@ typedef struct tls_context {
   bool byname;                 /* the name that a client sends counts: a function in TLS_SLOT_NAMES, key pairs */
   bool snistrict;              /* an unknown name ends the handshake */
   bool trusting;               /* a CA was loaded */
+  bool byaddress;              /* the peer's certificate must be for an IP address */
   bool dane;                   /* its connections may verify by TLSA records */
   bool ownstore;               /* its store has what no file has: CA data, revocation lists */
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */

@@ -210,10 +210,12 @@ static int crls(lua_State *L)
 
 /* One kind of name takes the place of the other. OpenSSL would check both; its own reading of addresses takes blanks and
    leading zeros, which the resolver understands differently. */
-static int set_name(X509_VERIFY_PARAM *param, const char *name, size_t n)
+static int set_name(tls_context *ctx, const char *name, size_t n)
 {
+  X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
   unsigned char ip[16];
   size_t size = tls_ip(name, ip);
+  ctx->byaddress = size > 0;
   if (size > 0) {
     return X509_VERIFY_PARAM_set1_ip(param, ip, size) == 1 && X509_VERIFY_PARAM_set1_host(param, NULL, 0) == 1;
   }
@@ -229,13 +231,12 @@ static int setverifyname(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   size_t n;
   const char *name = luaL_checklstring(L, 2, &n);
-  X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx->ctx);
   tls_error_clear();
   /* A leading dot would mean any subdomain to OpenSSL, an empty name no check at all. */
   if (n == 0 || *name == '.' || strlen(name) != n) {
     return tls_refuse(L, "invalid host name (%s)", tls_checkname(L, 2));
   }
-  if (set_name(param, name, n) != 1) {
+  if (set_name(ctx, name, n) != 1) {
     return tls_fail_queue(L, "error setting host name", NULL);
   }
   tls_trust_remember(ctx, 'n', name, n);

@@ -2,6 +2,7 @@
  * verify.c: certificate verification inside the handshake. OpenSSL decides; here its verdicts are logged, so that a
  * program can ask afterwards what was wrong at which depth, and LuaSec's lsec_ flags are honoured. DANE is here too.
  */
+#include "live.h"
 #include "session.h"
 
 #include <arpa/inet.h>
@@ -161,10 +162,28 @@ static void disown(const SSL *ssl, const tls_connection *c, tls_context *ctx)
   }
 }
 
+static int refuse(tls_connection *c, X509_STORE_CTX *store, int error)
+{
+  X509_STORE_CTX_set_error(store, error);
+  if (c != NULL) {
+    tls_verify_note(c, error);
+  }
+  return 0;
+}
+
+bool tls_verify_copied(X509_VERIFY_PARAM *to, X509_VERIFY_PARAM *from, bool byaddress)
+{
+  const char *wanted = X509_VERIFY_PARAM_get0_host(from, 0), *host = X509_VERIFY_PARAM_get0_host(to, 0);
+  char *ip = byaddress ? X509_VERIFY_PARAM_get1_ip_asc(to) : NULL;
+  bool same = (wanted == NULL || (host != NULL && strcmp(wanted, host) == 0)) && (!byaddress || ip != NULL);
+  OPENSSL_free(ip);
+  return same;
+}
+
 /* The context in use now decides, not the one the connection was made from: SNI may have changed it. */
 int tls_verify_chain(X509_STORE_CTX *store, void *arg)
 {
-  const SSL *ssl = ssl_of(store);
+  SSL *ssl = ssl_of(store);
   tls_connection *c = tls_connectionof(ssl);
   tls_context *ctx = tls_contextof(ssl);
   unsigned flags = ctx != NULL ? ctx->verifyext : 0;
@@ -174,9 +193,10 @@ int tls_verify_chain(X509_STORE_CTX *store, void *arg)
     tls_verify_free(c);
   }
   if (c != NULL && c->pskonly) {
-    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
-    tls_verify_note(c, X509_V_ERR_APPLICATION_VERIFICATION);
-    return 0;
+    return refuse(c, store, X509_V_ERR_APPLICATION_VERIFICATION);
+  }
+  if (!tls_verify_copied(X509_STORE_CTX_get0_param(store), SSL_get0_param(ssl), ctx != NULL && ctx->byaddress)) {
+    return refuse(c, store, X509_V_ERR_OUT_OF_MEM);
   }
   if ((flags & TLS_LSEC_IGNORE_PURPOSE) != 0) {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(store);

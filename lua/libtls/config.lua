@@ -263,13 +263,20 @@ end)
 
 -- ---- algorithms
 
-local function scratch() return assert(context.create("any")) end
+-- A setting tried on a context that is thrown away: true; or false, and what is wrong.
+local function tried(set, value, refusal)
+  local scratch, message = context.create("any")
+  if not scratch then return false, message end
+  if not set(scratch, value) then return false, refusal end
+  return true
+end
 
 --- config:set_ciphers(list: string) -> true | false, message
 -- "secure" (default), "compat", "legacy", "insecure", or a cipher list of OpenSSL's, openssl-ciphers(1).
 setter("set_ciphers", function(self, list)
   local meant = ciphers[list:lower()] or list
-  if not context.setcipher(scratch(), meant) then return false, ("no ciphers for '%s'"):format(list) end
+  local ok, message = tried(context.setcipher, meant, ("no ciphers for '%s'"):format(list))
+  if not ok then return false, message end
   self.ciphers = meant
   return true
 end)
@@ -285,9 +292,10 @@ end)
 
 local function setcurves(self, names)
   for _, name in ipairs(names) do
-    if name == "" or not context.setgroups(scratch(), name) then
-      return false, ("invalid ecdhe curve '%s'"):format(name)
-    end
+    local refusal = ("invalid ecdhe curve '%s'"):format(name)
+    if name == "" then return false, refusal end
+    local ok, message = tried(context.setgroups, name, refusal)
+    if not ok then return false, message end
   end
   self.curves = table.concat(names, ":")
   return true

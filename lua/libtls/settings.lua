@@ -25,9 +25,11 @@ end
 
 -- Certificate and key tried on a context that is thrown away, for libtls' own words. A password is never asked for.
 local function trypair(pair)
-  local scratch = assert(context.create("any"))
   if not pair.cert or not pair.key then return nil, "private/public key mismatch" end
-  local ok, message = context.loadcert(scratch, pair.cert)
+  local ok
+  local scratch, message = context.create("any")
+  if not scratch then return nil, message end
+  ok, message = context.loadcert(scratch, pair.cert)
   if not ok then return nil, "failed to load certificate: " .. message end
   local key = config.pem(pair.key)
   if not key or not context.loadkey(scratch, key, "") or not context.checkkey(scratch) then
@@ -85,7 +87,9 @@ local function addverification(self, cfg)
 end
 
 local function tryauthorities(self)
-  if not self.ca or context.cadata(assert(context.create("any")), self.ca) then return true end
+  if not self.ca then return true end
+  local scratch = context.create("any")
+  if scratch and context.cadata(scratch, self.ca) then return true end
   return nil, "ssl verify memory setup failure"
 end
 

@@ -23,13 +23,26 @@ local INVALID = "invalid operation"
 
 -- ---- life
 
+-- A fresh start. Without memory for one the context is stale, and what comes next tries again: what was must not go on.
 local function renew(self)
   self.unsent, self.owed, self.record, self.held, self.peerid = "", nil, "", nil, nil
   self.listened, self.started, self.connected = false, false, false
-  if self.engine and not self.stale and self.engine:reset() then return end
+  if self.engine and not self.stale and self.engine:reset() then return true end
   local ctx, message = config.contextof(self.config, self.hostname)
-  if not ctx then error(message, 0) end
-  self.engine, self.stale = assert(ssl.engine(ctx)), false
+  local engine
+  if ctx then engine, message = ssl.engine(ctx) end
+  if engine then
+    self.engine, self.stale = engine, false
+    return true
+  end
+  if self.engine then self.engine:close() end
+  self.stale = true
+  return nil, message
+end
+
+local function fresh(self)
+  if self.started or not self.stale then return true end
+  return renew(self)
 end
 
 -- ---- callbacks
@@ -129,9 +142,9 @@ local function listen(self)
     self.held = data
   end
   if not self.peerid then return nil, INVALID end
-  assert(self.engine:feed(self.held))
+  local ok, message, detail = self.engine:feed(self.held)
   self.held = nil
-  local ok, message, detail = self.engine:listen(self.peerid)
+  if ok then ok, message, detail = self.engine:listen(self.peerid) end
   if ok then
     self.listened = true
     return true
@@ -151,10 +164,12 @@ end
 
 -- What comes before read and write.
 local function ready(self)
+  local ok, message = fresh(self)
+  if not ok then return nil, message end
   if self.config.dtls and self.config.server and not self.listened then
     if self.held then return nil, INVALID end
-    local data, message = ask(self)
-    if not data then return nil, message end
+    local data, why = ask(self)
+    if not data then return nil, why end
     self.held = data
     return nil, INVALID
   end
@@ -176,6 +191,8 @@ local function checknumber(name, position, value)
 end
 
 local function handshake(self)
+  local ok, message = fresh(self)
+  if not ok then return nil, message end
   if self.config.dtls and self.config.server and not self.listened then return listen(self) end
   return shake(self)
 end
@@ -330,7 +347,8 @@ function Context:sethostname(...)
   local ok, message = config.contextof(self.config, name)
   if not ok then error(message, 2) end
   self.hostname, self.stale = name, true
-  if not self.started then renew(self) end -- else it is for the next session
+  ok, message = fresh(self) -- a session that has begun keeps the name it had
+  if not ok then error(message, 2) end
 end
 
 --- mbed:reset() -> nothing
@@ -358,7 +376,8 @@ function M.new(handle, rcb, wcb, ref, closed)
   end
   checkcallbacks("newcontext", 2, rcb, wcb)
   local self = { config = cfg, rcb = rcb, wcb = wcb, ref = ref, closed = closed, busy = false, handle = handle }
-  renew(self)
+  local ok, message = renew(self)
+  if not ok then error(message, 3) end
   local ctx = setmetatable({}, meta)
   known[ctx] = self
   return ctx
