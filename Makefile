@@ -12,6 +12,7 @@
 #   make faults, faults-small                   every call that can fail fails once; a sample of them
 #   make soak N=1000000                         handshakes with random faults
 #   make load CONNECTIONS=10000                 at once; stalled, slow and flooding peers beside a healthy one
+#   make coverage                               which lines and branches the suite reaches
 #   make test-all compat real lint asan gc valgrind tsan bench rock deb certs clean
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
@@ -249,6 +250,15 @@ gc:
 	@status=0; for mode in $(GC_MODES); do echo "== $$mode"; \
 	  GC=$$mode HELPER=test/gchook.lua $(MAKE) --no-print-directory asan-suite VARIANT=asan \
 	    SPECS='$(GC_SPECS:%=test/%_spec.lua)' || status=1; done; exit $$status
+
+# Lines and branches of src and lines of lua that the whole suite reaches; SPECS narrows it down.
+.PHONY: coverage coverage-suite
+coverage:
+	@$(deps) build test
+	@$(MAKE) --no-print-directory coverage-suite VARIANT=gcov LUA_VERSION=5.4
+
+coverage-suite: all certs
+	@$(env) CC='$(CC)' BUSTED='$(BUSTED)' BUILD='$(BUILD)' LUA_CFLAGS='$(LUA_CFLAGS)' tools/coverage.sh $(SPECS)
 
 # Without glibc's clean-up at the end, which makes its resolver's memory look lost.
 valgrind:
