@@ -1,5 +1,6 @@
--- A line that does one thing wrong at one byte of a handshake and of the data behind it, at every byte in turn: it ends,
--- it stalls, a bit is flipped, a byte is lost or comes twice. STRIDE=1 looks at every byte of the longer handshakes too.
+-- A line that does one thing wrong at one byte of a handshake and of the data behind it, at every byte in turn: it
+-- ends, it stalls, a bit is flipped, a byte is lost or comes twice. STRIDE=1 looks at every byte of the longer
+-- handshakes too.
 
 local S = require "support"
 local E = require "engines"
