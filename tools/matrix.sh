@@ -49,30 +49,27 @@ mirror() {
     awk '$2 !~ /-/ { print $1; exit }'
 }
 
-# A handler of the kernel for foreign programs, which also works in a root of its own (F). Sets `handler` where it was made.
+# A handler of the kernel for foreign programs, which also works in a root of its own (F) and lasts as long as the mount.
+binfmt=
 handler=
 emulate() {
-  local at magic
-  at=$(mktemp -d)
+  local magic
   command -v "qemu-$1-static" >/dev/null || die "the system $1 needs the Debian package qemu-user-static"
-  mount -t binfmt_misc none "$at" || die "this kernel has no binfmt_misc, which $1 needs"
-  if [ ! -e "$at/qemu-$1" ]; then
-    magic=$(grep -o '^:.*:[^:]*$' "/usr/lib/binfmt.d/qemu-$1.conf" | sed 's/:[^:]*:[^:]*$//')
-    printf '%s:%s:OCF' "$magic" "$(command -v "qemu-$1-static")" >"$at/register" || die "binfmt_misc took no handler for $1"
-    handler=qemu-$1
-  fi
-  umount "$at"
-  rmdir "$at"
+  [ -z "$binfmt" ] || return 0
+  binfmt=$(mktemp -d)
+  mount -t binfmt_misc none "$binfmt" || { rmdir "$binfmt"; binfmt=; die "this kernel has no binfmt_misc, which $1 needs"; }
+  [ ! -e "$binfmt/qemu-$1" ] || return 0
+  magic=$(grep -o '^:.*:[^:]*$' "/usr/lib/binfmt.d/qemu-$1.conf" | sed 's/:[^:]*:[^:]*$//')
+  printf '%s:%s:OCF' "$magic" "$(command -v "qemu-$1-static")" >"$binfmt/register" ||
+    die "binfmt_misc took no handler for $1"
+  handler=qemu-$1
 }
 
 # shellcheck disable=SC2317
 restore() {
-  local at
-  [ -n "$handler" ] || return 0
-  at=$(mktemp -d)
-  mount -t binfmt_misc none "$at" && echo -1 >"$at/$handler"
-  umount "$at"
-  rmdir "$at"
+  [ -n "$binfmt" ] || return 0
+  [ -z "$handler" ] || echo -1 >"$binfmt/$handler"
+  umount "$binfmt" && rmdir "$binfmt"
 }
 trap restore EXIT
 trap 'exit 1' HUP INT TERM
