@@ -193,6 +193,7 @@ static int conn_listen(lua_State *L)
   size_t before = waiting_out(c);
   if (address == NULL || !remember_peer(c, peer, n)) {
     BIO_ADDR_free(address);
+    tls_error_clear();
     tls_error_set(&e, TLS_KIND_SYSTEM, "not enough memory");
     return failure(L, &e);
   }

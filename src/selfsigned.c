@@ -237,6 +237,7 @@ int tls_selfsigned(lua_State *L)
   if (!ok) {
     return tls_fail_nil(L, tls_fail_queue(L, "error making certificate", NULL));
   }
+  tls_error_clear(); /* of what OpenSSL tried and did not need */
   push_bio(L, certpem->p);
   push_bio(L, keypem->p);
   tls_emptybox(certpem);

@@ -37,7 +37,10 @@ local readers = {
 }
 
 local certreaders = {
-  peer_cert_hash = function(cert) return "SHA256:" .. cert:digest("sha256"):lower() end,
+  peer_cert_hash = function(cert)
+    local digest = cert:digest("sha256")
+    return digest and "SHA256:" .. digest:lower() -- none where memory is short
+  end,
   peer_cert_issuer = function(cert) return (cert:oneline("issuer")) end,
   peer_cert_subject = function(cert) return (cert:oneline("subject")) end,
 }
