@@ -29,7 +29,7 @@ build = {
   copy_directories = {},
   modules = {
     ssl = {
-      defines = { "_DEFAULT_SOURCE", "_POSIX_C_SOURCE=200809L", "OPENSSL_NO_DEPRECATED" },
+      defines = { "_DEFAULT_SOURCE", "_POSIX_C_SOURCE=200809L", "_FILE_OFFSET_BITS=64", "OPENSSL_NO_DEPRECATED" },
       incdirs = { "$(OPENSSL_INCDIR)", "$(CRYPTO_INCDIR)" },
       libdirs = { "$(OPENSSL_LIBDIR)", "$(CRYPTO_LIBDIR)" },
       libraries = { "ssl", "crypto" },
