@@ -19,6 +19,7 @@ typedef struct keypair {
 /* They belong to the SSL_CTX: connections go on when the context of Lua's is closed. */
 typedef struct keypairs {
   int n;
+  bool inorder; /* the first that is for the name is the only one */
   keypair *list;
 } keypairs;
 
@@ -84,7 +85,7 @@ static bool is_for(const keypair *pair, const char *name, size_t n, unsigned fla
 }
 
 /* The pairs whose certificate is for the name, the first of each type of key; those that have the very name, if there are any,
-   go before those with a wildcard. A leading dot would mean any subdomain to OpenSSL, and of an empty name it would look for
+   go before those with a wildcard. In order, the first pair alone, wildcard or not. A leading dot would mean any subdomain to OpenSSL, and of an empty name it would look for
    the end by itself. */
 static void match(const keypairs *all, const char *name, size_t n, choice *chosen)
 {
@@ -94,8 +95,11 @@ static void match(const keypairs *all, const char *name, size_t n, choice *chose
     if (has_type(&exact, pair) || !is_for(pair, name, n, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)) {
       continue;
     }
-    if (is_for(pair, name, n, X509_CHECK_FLAG_NO_WILDCARDS)) {
+    if (all->inorder || is_for(pair, name, n, X509_CHECK_FLAG_NO_WILDCARDS)) {
       exact.pair[exact.n++] = pair;
+      if (all->inorder) {
+        break;
+      }
     } else if (!has_type(&wild, pair)) {
       wild.pair[wild.n++] = pair;
     }
@@ -249,8 +253,20 @@ static int defaultpair(lua_State *L)
   return tls_answer(L, ok, "error loading certificate");
 }
 
+/* pairsinorder(ctx): of the pairs there are, clients get the first whose certificate is for their name, whatever its key and
+   whether by a wildcard or not. libtls chooses so. */
+static int pairsinorder(lua_State *L)
+{
+  keypairs *all = pairs_of(tls_checkcontext(L, 1)->ctx);
+  if (all != NULL) {
+    all->inorder = true;
+  }
+  return tls_answer(L, 1, NULL);
+}
+
 const luaL_Reg tls_keypairs_functions[] = {
   {"addpair", addpair},
   {"defaultpair", defaultpair},
+  {"pairsinorder", pairsinorder},
   {NULL, NULL},
 };

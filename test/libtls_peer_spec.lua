@@ -216,6 +216,26 @@ describe("libtls with its peer", function()
     end
   end)
 
+  it("takes the first key pair that is for the name, a wildcard too, whatever its key", function()
+    local pairs_of = {}
+    for kind, names in pairs { ec = { "x.order.test" }, rsa = { "*.order.test" } } do
+      local certificate, key = assert(S.ssl.selfsigned { names = names, key = kind })
+      pairs_of[kind] = { certificate, key, S.ssl.loadcertificate(certificate):serial() }
+    end
+    for _, order in ipairs { { "ec", "rsa" }, { "rsa", "ec" } } do
+      local server = assert(tls.server(P.serverconfig(function(cfg)
+        for _, kind in ipairs(order) do assert(cfg:add_keypair(pairs_of[kind][1], pairs_of[kind][2])) end
+      end)))
+      local unverified = tls.client(P.clientconfig(function(cfg)
+        cfg:insecure_noverifyname()
+        cfg:insecure_noverifycert()
+      end))
+      local c = P.connected(unverified, server, { name = "x.order.test" })
+      local shown = S.ssl.loadcertificate(c:peer_cert_chain_pem())
+      assert.are.equal(pairs_of[order[1]][3], shown:serial())
+    end
+  end)
+
   it("speaks the protocols that it is told to", function()
     local function only(...)
       local list = { ... }

@@ -97,6 +97,7 @@ end
 local function finish(self, cfg, ctx)
   local ok, message = context.setdhauto(ctx, self.dhe)
   if ok then ok, message = context.setsubjectnames(ctx, true) end
+  if ok then ok, message = context.pairsinorder(ctx) end
   if ok and not self.verifytime then ok, message = context.setchecktime(ctx, false) end
   if ok and cfg.mode == "client" and self.verifycert then ok, message = addcrl(self, ctx) end
   if not ok then return nil, message end
