@@ -192,12 +192,16 @@ static census *get_census(lua_State *L)
   return n;
 }
 
-/* A nudge does not reach what a generational collector holds for old, which waits until Lua's own heap has doubled: hundreds
-   of connections per 100 KiB of it. So a full collection comes whenever their number has doubled since the last one. */
+/* Nudges begin when half of what the limit allows is alive: a program that closes its connections pays none, which are 3 % of
+   a handshake. And a nudge does not reach what a generational collector holds for old, which waits until Lua's own heap has
+   doubled: hundreds of connections per 100 KiB of it. So a full collection comes whenever their number has doubled since the
+   last one. */
 size_t *tls_nudge_connection(lua_State *L, int kib)
 {
   census *n = get_census(L);
-  tls_nudge(L, kib);
+  if (n->live >= n->limit / 2) {
+    tls_nudge(L, kib);
+  }
   if (n->live < n->limit / 4 && n->limit > LIVE_MIN) {
     n->limit /= 2;
   }
