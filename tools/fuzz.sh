@@ -17,13 +17,14 @@ options=(-max_len=4096 -timeout=20 -rss_limit_mb=2048 -detect_leaks=0 -print_fin
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 
 run() {
-  local name=$1 seconds=$2 log seeds
+  local name=$1 seconds=$2 log seeds TIMEFORMAT="cpu seconds: %U %S"
   log=$dir/log/$name-$(date +%Y%m%d-%H%M%S).log
   seeds=$dir/seeds/$name
   mkdir -p "$dir/log" "$dir/corpus/$name" "$seeds" "$committed/$name"
   echo "fuzz $name: $seconds s"
-  FUZZ_TARGET=$name FUZZ_SEEDS=$seeds "$dir/target" "${options[@]}" -max_total_time="$seconds" \
+  { time FUZZ_TARGET=$name FUZZ_SEEDS=$seeds "$dir/target" "${options[@]}" -max_total_time="$seconds" \
     -artifact_prefix="$dir/$name-" "$dir/corpus/$name" "$committed/$name" "$seeds" >"$log" 2>&1
+  } 2>>"$log"
   local status=$?
   if [ "$status" -ne 0 ]; then
     echo "fuzz $name: FAILED with status $status; the end of $log:"
@@ -52,11 +53,11 @@ merge() {
   done
 }
 
-# Of every log: the executions, the seconds that the last line of libFuzzer's own tells, the edges and features reached.
+# Of every log: the executions, the seconds by the clock and of the processor, the edges and features reached.
 table() {
   local name logs
-  echo "| target | runs | time | executions | edges in src/ | features | inputs kept | findings |"
-  echo "|---|---|---|---|---|---|---|---|"
+  echo "| target | runs | time | processor | executions | edges in src/ | features | inputs kept | findings |"
+  echo "|---|---|---|---|---|---|---|---|---|"
   for script in test/fuzz/*.lua; do
     name=$(basename "$script" .lua)
     logs=("$dir/log/$name"-*.log)
@@ -71,10 +72,11 @@ table() {
         }
       }
       /^Done [0-9]+ runs in [0-9]+ second/ { seconds += $5 }
+      /^cpu seconds: / { cpu += $3 + $4 }
       /^stat::number_of_executed_units:/ { units += $2 }
       /^SUMMARY: |deadly signal/ { if (FILENAME != last) found++; last = FILENAME }
       END {
-        printf "| %s | %d | %.2f h | %d | %d | %d | %d | %d |\n", name, runs, seconds / 3600, units, cov, ft, corp, found
+        printf "| %s | %d | %.2f h | %.2f h | %d | %d | %d | %d | %d |\n", name, runs, seconds / 3600, cpu / 3600, units, cov, ft, corp, found
       }' "${logs[@]}"
   done
 }
