@@ -7,6 +7,7 @@
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
 #   make reference                              doc/reference and types, from the sources' comments
+#   make pictures                               doc/performance.svg, from doc/performance.md
 #   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
 #   make faults, faults-small                   every call that can fail fails once; a sample of them
@@ -105,7 +106,7 @@ VALGRIND_SPECS ?= $(patsubst %,test/%_spec.lua,alert alpn cache callback connect
   ssl stapling store tickets transport trust tunnel verify x509_check x509_names)
 
 .DELETE_ON_ERROR:
-.PHONY: all linux bsd macosx all-luas install uninstall certs reference doc demo samples test test-all suite compat \
+.PHONY: all linux bsd macosx all-luas install uninstall certs reference pictures doc demo samples test test-all suite compat \
   real lint asan valgrind rock deb clean FORCE
 
 all: $(BUILD)/ssl.so
@@ -161,6 +162,10 @@ errors-doc: all certs
 # The reference and the editor's types, from the comments of the sources.
 reference: all
 	@$(env) $(LUA) tools/reference.lua .
+
+# The bars of doc/performance.md's table.
+pictures:
+	@$(LUA) tools/bars.lua doc/performance.md >doc/performance.svg.new && mv doc/performance.svg.new doc/performance.svg
 
 # The site, of all that is written in Markdown. It fails when a link leads nowhere.
 doc:

@@ -1,5 +1,6 @@
 -- README.md's table of what other libraries do: each row as a question, asked in an interpreter that finds only the
--- packages.
+-- packages. Of lua-libtls and lua-mbedtls there are none: what their documentation has, the modules of these names here
+-- have, and are asked for. Nothing here can ask lua-openssl.
 
 local S = require "support"
 
@@ -60,14 +61,61 @@ local luaossl = [[
   say("an HTTPS module that verifies unless told otherwise", pcall(require, "openssl.https"))
 ]]
 
+-- Whether the interface has what a row is about.
+local libtls = [[
+  local config = require "libtls.config"
+  local cfg = config.new()
+  local function has(object, name) return pcall(function() return assert(object[name]) end) end
+  local ctx = require "libtls".client(cfg)
+  local function say(name, answer) print(name .. "\t" .. (answer and "yes" or "no")) end
+  say("runs programs for LuaSec", has(ctx, "dohandshake"))
+  say("sends and receives like LuaSocket", has(ctx, "send") and has(ctx, "receive"))
+  say("checks the host's name in the handshake", has(ctx, "connect_servername") and has(cfg, "insecure_noverifyname"))
+  say("says in a table why it failed", type((select(2, cfg:set_ca_file("/nowhere")))) == "table")
+  say("TLS without a socket, or over any object", has(ctx, "connect_cbs"))
+  say("client resumes sessions", has(cfg, "set_session_fd"))
+  say("ticket keys shared by a fleet", has(cfg, "add_ticket_key"))
+  say("OCSP stapling", has(cfg, "set_ocsp_staple") and has(cfg, "ocsp_require_stapling"))
+  say("DTLS connections", (tonumber((config.parse_protocols "dtlsv1.2")) or 0) > 0)
+  say("key log for Wireshark", has(cfg, "set_keylog"))
+  say("ALPN", has(cfg, "set_alpn"))
+  say("an HTTPS module that verifies unless told otherwise", pcall(require, "libtls.https"))
+]]
+
+local mbedtls = [[
+  local ssl = require "mbedtls".ssl
+  local ctx = ssl.newcontext(ssl.newconfig "tls-client", function() return "" end, function(data) return #data end)
+  local function method(name) return pcall(function() return assert(ctx[name]) end) end
+  local function say(name, answer) print(name .. "\t" .. (answer and "yes" or "no")) end
+  say("runs programs for LuaSec", method "dohandshake")
+  say("sends and receives like LuaSocket", method "send" and method "receive")
+  say("checks the host's name in the handshake", method "sethostname")
+  say("says in a table why it failed", type((select(2, ctx:handshake()))) == "table")
+  say("TLS without a socket, or over any object", method "setbio")
+  say("client resumes sessions", method "setsession")
+  say("ticket keys shared by a fleet", method "setticketkeys")
+  say("OCSP stapling", method "getocsp")
+  say("DTLS connections", pcall(ssl.newconfig, "dtls-client"))
+  say("key log for Wireshark", method "setkeylog")
+  say("ALPN", method "getalpn")
+  say("an HTTPS module that verifies unless told otherwise", pcall(require, "mbedtls.https"))
+]]
+
 -- A column of the table in README.md: row -> word.
-local function column(number)
-  local table_ = S.read("README.md"):match("\n| | this |[^\n]*\n|[-|]+\n(.-)\n\n")
+local function column(name)
+  local head, body = S.read("README.md"):match("\n(| | this |[^\n]*)\n|[-|]+\n(.-)\n\n")
+  local function words(row)
+    local list = {}
+    for word in row:gmatch("|%s*([^|]-)%s*%f[|]") do list[#list + 1] = word end
+    return list
+  end
+  local number
+  for i, word in ipairs(words(head)) do number = word == name and i or number end
+  assert.is_truthy(number, "no column " .. name)
   local cells, count = {}, 0
-  for row in table_:gmatch("[^\n]+") do
-    local words = {}
-    for word in row:gmatch("|%s*([^|]-)%s*%f[|]") do words[#words + 1] = word end
-    cells[words[1]], count = words[number + 1], count + 1
+  for row in body:gmatch("[^\n]+") do
+    local list = words(row)
+    cells[list[1]], count = list[number], count + 1
   end
   assert.equal(12, count)
   return cells
@@ -82,15 +130,23 @@ local function answers(program, before)
 end
 
 describe("the table beside the others", function()
-  for number, one in ipairs {
-    { name = "this library", program = luasec },
-    { name = "LuaSec", program = luasec, before = packages },
+  for _, one in ipairs {
+    { name = "this", program = luasec },
+    { name = "LuaSec 1.2", program = luasec, before = packages },
     { name = "luaossl", program = luaossl, before = packages },
+    { name = "lua-libtls", program = libtls },
+    { name = "lua-mbedtls", program = mbedtls },
   } do
     it("is right about " .. one.name, function()
       local set, out = answers(one.program, one.before)
       if not set then return pending(one.name .. " is not installed") end
-      assert.same(column(number), set, out)
+      assert.same(column(one.name), set, out)
     end)
   end
+
+  it("has three words", function()
+    for row, word in pairs(column("lua-openssl")) do
+      assert.is_truthy(({ yes = true, no = true, ["?"] = true })[word], row .. ": " .. word)
+    end
+  end)
 end)

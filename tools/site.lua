@@ -3,10 +3,6 @@
 -- server. A link that leads nowhere ends it with an error.
 --   lua tools/site.lua DIRECTORY
 
-package.path = "tools/?.lua;" .. package.path
-
-local bars = require "site.bars"
-
 local M = {}
 
 local function read(path)
@@ -33,10 +29,10 @@ end
 -- ---- which pages there are
 
 -- The order of the navigation; what else is there comes behind.
-local order = { "README.md", "doc/reference/README.md", "doc/moving.md", "doc/nonblocking.md", "doc/trust.md",
-  "doc/servers.md", "doc/dtls.md", "doc/debugging.md", "doc/errors.md", "doc/libtls.md", "doc/mbedtls.md",
-  "doc/platforms.md", "doc/performance.md", "doc/reliability.md", "samples/README.md", "CONTRIBUTING.md",
-  "CHANGELOG.md" }
+local order = { "README.md", "doc/features.md", "doc/reference/README.md", "doc/moving.md", "doc/nonblocking.md",
+  "doc/trust.md", "doc/servers.md", "doc/dtls.md", "doc/debugging.md", "doc/errors.md", "doc/libtls.md",
+  "doc/mbedtls.md", "doc/platforms.md", "samples/README.md", "doc/performance.md", "doc/reliability.md",
+  "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md" }
 
 local reference = { "ssl", "settings", "connection", "context", "certificate", "session", "config", "https", "libtls",
   "mbedtls" }
@@ -129,11 +125,7 @@ function M.read()
     pages[path], pages[#pages + 1] = page, page
   end
   for _, path in ipairs(M.sources()) do
-    local html = render(path)
-    if path == "doc/performance.md" then
-      html = html:gsub("</h1>", function(h) return h .. bars.svg(read(path)) end, 1)
-    end
-    add(path, { target = target(path), listed = true }, html)
+    add(path, { target = target(path), listed = true }, render(path))
   end
   for _, folder in ipairs(list("ls -d samples/*/")) do
     folder = folder:gsub("/$", "")
@@ -227,6 +219,7 @@ function M.write(dir)
     local function link(before, to) return before .. relink(page, pages, to, copies, broken) end
     page.html = page.html:gsub('(<a href=")([^"]*)', link):gsub('(<img src=")([^"]*)', link)
     page.html = page.html:gsub("<table>", '<div class="wide"><table>'):gsub("</table>", "</table></div>")
+    page.html = page.html:gsub("<p>(<img [^>]*>)</p>", '<p class="wide">%1</p>')
     count = count + 1
   end
   table.sort(broken)
