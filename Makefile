@@ -7,7 +7,7 @@
 #   make samples                                the programs of samples/, run by test/samples/*_spec.lua
 #   make errors-doc                             doc/errors.md
 #   make reference                              doc/reference and types, from the sources' comments
-#   make pictures                               doc/performance.svg, from doc/performance.md
+#   make pictures                               doc/performance.svg and README's figures, from doc/performance.md
 #   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
 #   make faults, faults-small                   every call that can fail fails once; a sample of them
@@ -163,9 +163,9 @@ errors-doc: all certs
 reference: all
 	@$(env) $(LUA) tools/reference.lua .
 
-# The bars of doc/performance.md's table.
+# What README.md and a picture show of doc/performance.md's table.
 pictures:
-	@$(LUA) tools/bars.lua doc/performance.md >doc/performance.svg.new && mv doc/performance.svg.new doc/performance.svg
+	@$(LUA) tools/bars.lua .
 
 # The site, of all that is written in Markdown. It fails when a link leads nowhere.
 doc:

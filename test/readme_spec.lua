@@ -29,21 +29,6 @@ describe("README.md", function()
     assert.equal("1\t200\tHTTP/1.0 200 OK\n", out)
   end)
 
-  it("has the figures of doc/performance.md", function()
-    package.path = "tools/?.lua;" .. package.path
-    local measured, count = {}, 0
-    for _, row in ipairs(require("bars").rows(S.read("doc/performance.md"))) do measured[row.name] = row end
-    local figures = S.read("README.md"):match("\n| | LuaSec | this |\n[-|]+\n(.-)\n\n")
-    for name, luasec, ours in (figures .. "\n"):gmatch("| ([^|]+) | ([^|]+) | ([^|]+) |\n") do
-      local row = assert.is_truthy(measured[name:gsub("`", "")], name) and measured[name:gsub("`", "")]
-      for cell, number in pairs { [luasec] = row.luasec, [ours] = row.ours } do
-        assert.same({ number, row.unit }, { tonumber(cell:match("^[%d.]+")), cell:match("^%S+ (%a+)") }, name)
-      end
-      count = count + 1
-    end
-    assert.equal(6, count)
-  end)
-
   it("names every make target that it tells of", function()
     local makefile = S.read("Makefile")
     for _, path in ipairs { "README.md", "CONTRIBUTING.md" } do

@@ -1,6 +1,7 @@
--- Draws doc/performance.svg: what this library and plain C take of LuaSec's time or memory, row by row of the table in
--- doc/performance.md. `make pictures` runs it; a spec fails when the picture is not the table's.
---   lua tools/bars.lua doc/performance.md >doc/performance.svg
+-- What is shown of the table in doc/performance.md: doc/performance.svg, what this library and plain C take of LuaSec's
+-- time or memory, row by row; and the figures in README.md. `make pictures` writes both; a spec fails when they are not
+-- the table's.
+--   lua tools/bars.lua DIRECTORY
 
 local M = {}
 
@@ -83,11 +84,38 @@ function M.svg(markdown)
   return table.concat(out, "\n") .. "\n</svg>\n"
 end
 
-if arg and arg[0] and arg[0]:find("bars%.lua$") then
-  local path = assert(arg[1], "a file is missing")
-  local f = assert(io.open(path))
-  io.write(M.svg(f:read("*a")))
+--- README.md with the table's figures: of each cell that begins with a number, the number and its unit.
+-- @tparam string readme
+-- @tparam string markdown doc/performance.md
+-- @treturn string the README
+-- @treturn number how many rows it has
+function M.figures(readme, markdown)
+  local measured, count = {}, 0
+  for _, row in ipairs(M.rows(markdown)) do measured[row.name] = row end
+  local from, to, head, body = readme:find("\n(| | LuaSec | this |\n[-|]+\n)(.-\n)\n")
+  if not from then error("README.md has no figures", 0) end
+  body = body:gsub("| ([^|]+) | [%d.]+ %a+([^|]*) | [%d.]+ %a+([^|]*) |\n", function(name, behind, last)
+    local row = measured[name:gsub("`", "")]
+    if not row then error("doc/performance.md has no figures for " .. name, 0) end
+    count = count + 1
+    return ("| %s | %s %s%s | %s %s%s |\n"):format(name, row.luasec, row.unit, behind, row.ours, row.unit, last)
+  end)
+  return readme:sub(1, from) .. head .. body .. readme:sub(to), count
+end
+
+local function file(path, text)
+  local f = assert(io.open(path, text and "w" or "r"))
+  local all = text and assert(f:write(text)) or f:read("*a")
   f:close()
+  return all
+end
+
+if arg and arg[0] and arg[0]:find("bars%.lua$") then
+  local dir = assert(arg[1], "a directory is missing")
+  local markdown = file(dir .. "/doc/performance.md")
+  local readme = M.figures(file(dir .. "/README.md"), markdown)
+  file(dir .. "/doc/performance.svg", M.svg(markdown))
+  file(dir .. "/README.md", readme)
 end
 
 return M
