@@ -3,6 +3,7 @@
 
 local S = require "support"
 local web = require "web"
+local socket = require "socket"
 local https = require "ssl.https"
 local args = require "luasec.args"
 local output = require "luasec.output"
@@ -186,13 +187,19 @@ describe("luasec --starttls", function()
   end)
 end)
 
--- A server of files in a process of its own: its port, its first line, a function that ends it.
-local function serving(options)
-  local p = assert(io.popen(("echo $$; exec timeout 60 %s bin/luasec serve --port 0 %s 2>&1"):format(S.interpreter(),
-    options)))
+-- A server of files in a process of its own: its port, and a function that ends it and answers what it printed. With a
+-- number of requests it ends by itself, once the connections that it still waits for have come; else by a signal.
+local function serving(options, requests)
+  local p = assert(io.popen(("echo $$; exec timeout 60 %s bin/luasec serve --port 0 %s %s 2>&1"):format(S.interpreter(),
+    requests and "--requests " .. requests or "", options)))
   local pid, first = p:read("*l"), p:read("*l")
-  return tonumber(first:match(":(%d+)/")), function()
-    os.execute("kill " .. pid)
+  local port = tonumber(first:match(":(%d+)/"))
+  return port, function()
+    if not requests then os.execute("kill " .. pid) end
+    for _ = 1, requests or 0 do
+      local sock = socket.connect("127.0.0.1", port)
+      if sock then sock:close() end
+    end
     local out = p:read("*a")
     p:close()
     return out
@@ -202,7 +209,7 @@ end
 describe("luasec serve", function()
   it("serves files, and nothing else", function()
     local trust = os.tmpname()
-    local port, stop = serving("--dir test --save " .. trust)
+    local port, stop = serving("--dir test --save " .. trust, 40)
     local function get(path, method)
       local chunks = {}
       local ok, code, headers = https.request { url = ("https://localhost:%d%s"):format(port, path), cafile = trust,
@@ -232,8 +239,7 @@ describe("luasec serve", function()
   end)
 
   it("goes on when clients talk nonsense, say nothing, or go away", function()
-    local port, stop = serving(("--dir test --cert %s --key %s"):format(S.cert "serverA", S.cert "serverAkey"))
-    local socket = require "socket"
+    local port, stop = serving(("--dir test --cert %s --key %s"):format(S.cert "serverA", S.cert "serverAkey"), 20)
     local held = {}
     for i, text in ipairs { "junk\r\n\r\n", "", ("x"):rep(100000) } do
       held[i] = assert(socket.connect("127.0.0.1", port))
@@ -250,7 +256,55 @@ describe("luasec serve", function()
     local body, code = https.request { url = ("https://localhost:%d/web.lua"):format(port), cafile = ca, timeout = 10 }
     assert.same({ 1, 200 }, { body, code })
     for i = 2, 3 do held[i]:close() end
-    assert.is_nil(stop():find("traceback", 1, true))
+    local out = stop()
+    assert.is_nil(out:find("traceback", 1, true), out)
+    assert.matches("handshake failed: ", out)
+    assert.matches("\n127%.0%.0%.1 400 Bad Request\n", out)
+    assert.matches("\n127%.0%.0%.1 no request\n", out)
+  end)
+
+  it("ends after so many connections, when the last has its answer", function()
+    local port, stop = serving(("--dir test --cert %s --key %s"):format(S.cert "serverA", S.cert "serverAkey"), 2)
+    local first = assert(S.ssl.connect("localhost", port, { verify = "peer", cafile = ca, timeout = 10 }))
+    local second = assert(S.ssl.connect("localhost", port, { verify = "peer", cafile = ca, timeout = 10 }))
+    for _, conn in ipairs { second, first } do
+      conn:settimeout(10)
+      conn:send("GET /web.lua HTTP/1.0\r\n\r\n")
+      assert.equal("HTTP/1.1 200 OK", (conn:receive("*l")))
+      local _, message, rest = conn:receive("*a")
+      assert.is_truthy(_ or message == "closed")
+      assert.equal(S.read("test/web.lua"), (_ or rest):match("\r\n\r\n(.*)$"))
+      conn:close()
+    end
+    local out = stop()
+    local _, count = out:gsub("200 OK GET /web%.lua\n", "")
+    assert.equal(2, count, out)
+    assert.is_nil(out:find("handshake failed", 1, true), out) -- nothing more was taken
+  end)
+
+  it("drops whoever takes more than half a minute", function()
+    local lines = {}
+    local server = assert(serve.new({ port = 0, dir = "test", cert = S.cert "serverA", key = S.cert "serverAkey" },
+      function(text) lines[#lines + 1] = text end))
+    local slow = assert(socket.connect("127.0.0.1", server.port))
+    S.poll(function()
+      server:step()
+      return server.count == 1
+    end, "the connection")
+    local gettime = socket.gettime
+    finally(function() socket.gettime = gettime end)
+    slow:send("\22")
+    for _, case in ipairs { { 29, 1 }, { 31, 0 } } do
+      local ahead, count = case[1], case[2]
+      socket.gettime = function() return gettime() + ahead end
+      server:step()
+      assert.equal(count, server.count)
+    end
+    slow:settimeout(5)
+    assert.equal("closed", (select(2, slow:receive(1))))
+    slow:close()
+    server.listener:close()
+    assert.same({}, lines)
   end)
 
   it("refuses settings that do not fit", function()
