@@ -121,6 +121,7 @@ build = {
       ["ssl.connect"] = "lua/ssl/connect.lua",
       ["ssl.contexts"] = "lua/ssl/contexts.lua",
       ["ssl.dial"] = "lua/ssl/dial.lua",
+      ["ssl.failure"] = "lua/ssl/failure.lua",
       ["ssl.guard"] = "lua/ssl/guard.lua",
       ["ssl.http1"] = "lua/ssl/http1.lua",
       ["ssl.https"] = "lua/ssl/https.lua",

@@ -3,14 +3,12 @@
 -- what applies them, which answers in LuaSec's words.
 -- @module ssl.check
 
+local failure = require "ssl.failure"
 local spelling = require "ssl.spelling"
 
 local M = {}
 
-local function refuse(fmt, ...)
-  local message = fmt:format(...)
-  return false, message, { kind = "config", reason = message }
-end
+local function refuse(fmt, ...) return failure.setting(fmt:format(...)) end
 
 -- Keys that programs are known to pass along: fields of LuaSocket's http requests and of Copas' settings.
 local passedalong = {}

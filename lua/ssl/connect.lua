@@ -4,6 +4,7 @@
 
 local contexts = require "ssl.contexts"
 local dial = require "ssl.dial"
+local failure = require "ssl.failure"
 
 local M = {}
 
@@ -30,7 +31,7 @@ end
 
 local function refuse(message, host, is)
   local hint = is and ("expected %s, the certificate is for %s"):format(host, is)
-  return nil, message, { kind = "verify", reason = message, host = host, names = is, hint = hint }
+  return failure.of("verify", message, { host = host, names = is, hint = hint })
 end
 
 local function shake(conn, deadline)
@@ -39,8 +40,8 @@ local function shake(conn, deadline)
   conn:settimeout(nil, "t")
   if ok then return true end
   if detail.kind == "want" then
-    return nil, "timeout", { kind = "timeout", reason = "timeout",
-      hint = "the host took the connection and did not finish the handshake in time: does it speak TLS on this port?" }
+    return failure.of("timeout", "timeout", {
+      hint = "the host took the connection and did not finish the handshake in time: does it speak TLS on this port?" })
   end
   return nil, message, detail
 end
@@ -73,8 +74,7 @@ function M.connect(ssl, host, port, flags)
   if cfg.servername == nil then cfg.servername = dial.name(host) end
   if cfg.sessions == nil then cfg.sessions = true end
   if cfg.timeout and not tonumber(cfg.timeout) then
-    local wrong = ("invalid timeout (number expected, got %s)"):format(type(cfg.timeout))
-    return nil, wrong, { kind = "config", reason = wrong }
+    return failure.of("config", ("invalid timeout (number expected, got %s)"):format(type(cfg.timeout)))
   end
   local deadline = dial.deadline(tonumber(cfg.timeout))
   cfg.timeout = nil

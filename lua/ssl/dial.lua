@@ -5,6 +5,7 @@
 
 local socket = require "socket"
 local core = require "ssl.core"
+local failure = require "ssl.failure"
 
 local M = {}
 
@@ -18,8 +19,8 @@ local hints = {
   ["No route to host"] = "this machine has no route to the host",
 }
 
-local function failure(kind, message, host)
-  return nil, message, { kind = kind, reason = message, host = host, hint = hints[message] }
+local function refuse(kind, message, host)
+  return failure.of(kind, message, { host = host, hint = hints[message] })
 end
 
 --- The deadline that is so many seconds from now.
@@ -79,12 +80,12 @@ function M.dial(host, port, deadline)
   message = "host not found"
   for i, address in ipairs(addresses) do
     local left = M.left(deadline)
-    if left <= 0 then return failure("timeout", "timeout", host) end
+    if left <= 0 then return refuse("timeout", "timeout", host) end
     local sock, why = try(address, port, left / (#addresses - i + 1))
     if sock then return sock end
     message = why
   end
-  return failure(message == "timeout" and "timeout" or "system", message, host)
+  return refuse(message == "timeout" and "timeout" or "system", message, host)
 end
 
 return M

@@ -6,6 +6,9 @@
 local ltn12 = require "ltn12"
 local canonic = require("socket.headers").canonic
 local dial = require "ssl.dial"
+local failure = require "ssl.failure"
+
+local refuse = failure.of
 
 local M = {
   --- Most bytes of one line of the head, and of all of it; most lines; most interim answers (1xx).
@@ -13,12 +16,6 @@ local M = {
 }
 
 local SLICE = 65536
-
-local function refuse(kind, message, fields)
-  local detail = { kind = kind, reason = message }
-  for k, v in pairs(fields or {}) do detail[k] = v end
-  return nil, message, detail
-end
 
 -- ---- a connection whose every wait ends at one deadline
 

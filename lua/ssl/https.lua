@@ -13,8 +13,11 @@ local address = require "ssl.address"
 local check = require "ssl.check"
 local contexts = require "ssl.contexts"
 local dial = require "ssl.dial"
+local failure = require "ssl.failure"
 local http1 = require "ssl.http1"
 local proxies = require "ssl.proxy"
+
+local refuse = failure.of
 
 --- https._VERSION: string
 -- ssl._VERSION.
@@ -41,12 +44,6 @@ local function copy(t)
   local new = {}
   for k, v in pairs(t) do new[k] = v end
   return new
-end
-
-local function refuse(kind, message, fields)
-  local detail = { kind = kind, reason = message }
-  for k, v in pairs(fields or {}) do detail[k] = v end
-  return nil, message, detail
 end
 
 -- ---- settings

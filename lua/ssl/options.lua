@@ -8,11 +8,13 @@
 local check = require "ssl.check"
 local context = require "ssl.context"
 local config = require "ssl.config"
+local failure = require "ssl.failure"
 local sessions = require "ssl.sessions"
 local servernames = require "ssl.servernames"
 local stapling = require "ssl.stapling"
 local systemca = require "ssl.systemca"
 
+local refuse = failure.setting
 local unpack = table.unpack or unpack -- luacheck: ignore 143
 
 local M = {}
@@ -32,8 +34,6 @@ local function has(value, name)
   end
   return false
 end
-
-local function refuse(message, hint) return false, message, { kind = "config", reason = message, hint = hint } end
 
 -- What was given in place of a value of type `want`.
 local function wrongtype(key, want, value)

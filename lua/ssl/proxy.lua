@@ -5,6 +5,7 @@
 local mime = require "mime"
 local address = require "ssl.address"
 local dial = require "ssl.dial"
+local failure = require("ssl.failure").of
 
 local M = {
   --- Port of a proxy whose URL names none: LuaSocket's for http, that of https for https.
@@ -12,12 +13,6 @@ local M = {
   --- Most bytes of a proxy's answer.
   MAXHEAD = 65536,
 }
-
-local function failure(kind, message, fields)
-  local detail = { kind = kind, reason = message }
-  for k, v in pairs(fields or {}) do detail[k] = v end
-  return nil, message, detail
-end
 
 --- Takes the URL of a proxy apart.
 -- @tparam string proxy "http://[user:password@]host[:port]", or the same with https, for TLS to the proxy

@@ -3,16 +3,17 @@
 -- @module ssl.reload
 
 local context = require "ssl.context"
+local failure = require "ssl.failure"
 local options = require "ssl.options"
 local spelling = require "ssl.spelling"
+
+local refuse = failure.setting
 
 local M = {}
 
 local fields = { "certificate", "key", "password", "pkcs12", "certificates" }
 local isfield = {}
 for _, name in ipairs(fields) do isfield[name] = true end
-
-local function refuse(message) return false, message, { kind = "config", reason = message } end
 
 -- A field that did nothing would leave the program with other settings than it thinks.
 local function checkfields(cfg)

@@ -3,11 +3,12 @@
 -- @module ssl.servernames
 
 local context = require "ssl.context"
+local failure = require "ssl.failure"
 local spelling = require "ssl.spelling"
 
-local M = {}
+local refuse = failure.setting
 
-local function refuse(message) return false, message, { kind = "config", reason = message } end
+local M = {}
 
 -- ---- sni
 

@@ -2,14 +2,12 @@
 -- @module ssl.sessions
 
 local context = require "ssl.context"
+local failure = require "ssl.failure"
 local spelling = require "ssl.spelling"
 
 local M = {}
 
-local function refuse(fmt, ...)
-  local message = fmt:format(...)
-  return false, message, { kind = "config", reason = message }
-end
+local function refuse(fmt, ...) return failure.setting(fmt:format(...)) end
 
 -- What a server's table may hold: field -> types.
 local fields = {

@@ -2,9 +2,9 @@
 -- ctx:setocsp takes: OCSP responses, and one function for the certificates that none of them is about.
 -- @module ssl.stapling
 
-local M = {}
+local refuse = require("ssl.failure").setting
 
-local function refuse(message) return false, message, { kind = "config", reason = message } end
+local M = {}
 
 -- The context's own setting: its responses in a new array, and its function.
 local function own(value)
