@@ -219,7 +219,6 @@ function M.write(dir)
     local function link(before, to) return before .. relink(page, pages, to, copies, broken) end
     page.html = page.html:gsub('(<a href=")([^"]*)', link):gsub('(<img src=")([^"]*)', link)
     page.html = page.html:gsub("<table>", '<div class="wide"><table>'):gsub("</table>", "</table></div>")
-    page.html = page.html:gsub("<p>(<img [^>]*>)</p>", '<p class="wide">%1</p>')
     count = count + 1
   end
   table.sort(broken)
