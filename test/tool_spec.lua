@@ -57,9 +57,12 @@ describe("luasec host:port", function()
 
   it("says why not, and what to do", function()
     local cases = {
-      { "expired", nil, "certificate has expired", nil },
+      { "expired", nil, "certificate has expired", "Z (expired " },
+      { "notyet", nil, "certificate is not yet valid", "Z (not yet valid)" },
       { "wronghost", nil, "hostname mismatch", "the certificate is for" },
-      { "serverB", nil, "unable to get local issuer certificate", "name the CA" },
+      { "serverB", nil, "unable to get local issuer certificate", "name the CA by --ca" },
+      { "selfsigned", nil, "self-signed certificate", "name it by --ca" },
+      { "revoked", ("--ca %s --crl %s"):format(ca, S.cert "crlA"), "certificate revoked", "its CA has revoked it" },
     }
     for _, case in ipairs(cases) do
       local out, status = look("tls bye", case[2], case[1])
@@ -69,6 +72,14 @@ describe("luasec host:port", function()
       assert.is_truthy(out:find(case[4] or "", 1, true), out)
       assert.matches("\ncertificate ", out) -- it is shown all the same
     end
+  end)
+
+  it("says what is known of revocation", function()
+    local out, status = look("tls bye", ("--ca %s --crl %s"):format(ca, S.cert "crlA"))
+    assert.equal(0, status, out)
+    assert.matches("\nrevocation +not in %S+crlA%.pem\n", out)
+    assert.matches("\nrevocation +not known: ", (look("tls bye")))
+    assert.is_nil((look("tls bye", "--insecure")):find("revocation", 1, true))
   end)
 
   it("shows everything without verifying when told so", function()
@@ -81,14 +92,21 @@ describe("luasec host:port", function()
     local out, status = luasec("localhost:1")
     assert.equal(2, status, out)
     assert.matches("nothing listens on this port", out)
+    out, status = luasec(("x"):rep(70)) -- longer than names can be: no name server is asked
+    assert.equal(2, status, out)
+    assert.matches("host not found\n  because +no name server knows the name", out)
     out, status = look("send=" .. web.escape("HTTP/1.0 400 Bad\r\n\r\n") .. " stall")
     assert.equal(3, status, out)
+    assert.matches("does not speak TLS here: .*is %-%-starttls due first", out)
+    out, status = look("tls bye", "--protocol tlsv1_2 --timeout 5 --ca " .. ca, nil)
+    assert.equal(0, status, out)
     out, status = look("stall", "--timeout 1 --ca " .. ca)
     assert.equal(3, status, out)
     assert.matches("does it speak TLS", out)
     out, status = luasec("localhost:1 --ca /nowhere")
     assert.equal(1, status, out)
-    assert.matches("No such file or directory", out)
+    local _, times = out:gsub("No such file or directory", "")
+    assert.equal(1, times, out)
   end)
 
   it("answers wrong usage with what is right", function()
@@ -175,6 +193,7 @@ describe("luasec --starttls", function()
     local out, status = look(line "554 go away\27[31m", options .. "smtp")
     assert.equal(2, status)
     assert.matches("the server refuses: 554 go away\\x1B", out)
+    assert.matches("speak smtp with STARTTLS on this port", out)
     out, status = look("bye", options .. "imap")
     assert.equal(2, status)
     assert.matches("closed the connection", out)
@@ -305,6 +324,21 @@ describe("luasec serve", function()
     slow:close()
     server.listener:close()
     assert.same({}, lines)
+  end)
+
+  it("asks for certificates, and the tool without one says so", function()
+    local port, stop = serving(("--dir test --cert %s --key %s --ca %s"):format(S.cert "serverA", S.cert "serverAkey",
+      ca), 20)
+    for _, version in ipairs { "tlsv1_3", "tlsv1_2" } do
+      local options = ("localhost:%d --ca %s --protocol %s"):format(port, ca, version)
+      local out, status = luasec(options)
+      assert.equal(3, status, out)
+      assert.matches(version == "tlsv1_3" and "wants a client certificate: %-%-cert and %-%-key" or "FAILED", out)
+      out, status = luasec(("%s --cert %s --key %s"):format(options, S.cert "clientA", S.cert "clientAkey"))
+      assert.equal(0, status, out)
+      assert.matches("\nverified +yes", out)
+    end
+    stop()
   end)
 
   it("refuses settings that do not fit", function()

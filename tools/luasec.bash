@@ -7,7 +7,7 @@ _luasec() {
     serve | bench) command=${COMP_WORDS[1]} ;;
   esac
   case $before in
-    --ca | --cert | --key | --save) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+    --ca | --cert | --crl | --key | --save) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
     --dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
     --starttls) mapfile -t COMPREPLY < <(compgen -W "smtp imap pop3 xmpp" -- "$word") && return ;;
     --protocol) mapfile -t COMPREPLY < <(compgen -W "any tlsv1_2 tlsv1_3 tlsv1_2+" -- "$word") && return ;;

@@ -14,6 +14,7 @@ M.options = {
   { name = "--starttls", value = "PROTOCOL", among = { smtp = true, imap = true, pop3 = true, xmpp = true },
     text = "begin in plain text: smtp, imap, pop3 or xmpp" },
   { name = "--ca", value = "FILE", text = "trust the CAs in FILE (the system's)" },
+  { name = "--crl", value = "FILE", text = "refuse what the CAs' revocation lists in FILE name" },
   { name = "--name", value = "NAME", text = "ask for NAME and verify it (the host)" },
   { name = "--insecure", text = "show what there is without verifying it" },
   { name = "--alpn", value = "LIST", text = "offer these protocols, with commas: h2,http/1.1" },
@@ -77,10 +78,23 @@ local function tell(report, conn)
   end
 end
 
+-- What a hint calls a setting of the library is an option here.
+local settings = {
+  { "by cafile", "by --ca" }, { "is a STARTTLS command due", "is --starttls due" },
+  { "see the settings? protocol", "see --protocol" }, { "offered by alpn", "of --alpn" },
+  { "settings certificate and key", "--cert and --key" },
+}
+
+local function inoptions(hint)
+  for _, pair in ipairs(settings) do hint = hint and hint:gsub(pair[1], pair[2]) end
+  return hint
+end
+
 local function failed(report, stage, message, detail)
   detail = detail or {}
-  report.error = { stage = stage, message = message, kind = detail.kind, hint = detail.hint,
-    reason = detail.reason and tostring(detail.reason) ~= message and tostring(detail.reason) or nil,
+  local reason = detail.reason and tostring(detail.reason)
+  report.error = { stage = stage, message = message, kind = detail.kind, hint = inoptions(detail.hint),
+    reason = reason and not message:find(reason, 1, true) and reason or nil,
     subject = detail.subject, depth = detail.depth }
   report.ok, report.verified = false, false
   return report
@@ -93,7 +107,7 @@ function M.settings(given, host)
   local cfg = {
     mode = "client", protocol = given.protocol or "any", verify = given.insecure and "none" or "peer",
     options = { "all" }, servername = given.name or dial.name(host), ocsp = "request",
-    certificate = given.cert, key = given.key, cafile = given.ca,
+    certificate = given.cert, key = given.key, cafile = given.ca, crlfile = given.crl,
   }
   if given.alpn then
     cfg.alpn = {}
@@ -112,6 +126,25 @@ local function shake(conn, deadline)
   return ok, message, detail
 end
 
+-- With TLS 1.3 the client's handshake is over before the server has seen its certificate, or that it has none: what the
+-- server says of it comes a round trip later. Servers that have nothing to say are not waited for long.
+local function listen(conn, deadline, seconds)
+  if conn:info("protocol") ~= "TLSv1.3" then return true end
+  conn:settimeout(math.min(dial.left(deadline), math.max(0.1, math.min(2 * seconds, 1))), "t")
+  local data, message, detail = conn:read(1)
+  if data or detail.kind ~= "alert" then return true end
+  return nil, message, detail
+end
+
+local function startplain(sock, deadline, given, host)
+  sock:settimeout(dial.left(deadline))
+  local ok, message = starttls.begin(sock, given.starttls, given.name or host)
+  if ok then return true end
+  sock:close()
+  local hint = "does the server speak %s with STARTTLS on this port? --starttls knows others; without it TLS comes first"
+  return nil, message, { kind = "protocol", hint = hint:format(given.starttls) }
+end
+
 --- Looks at a server.
 -- @tparam string host
 -- @tparam number port
@@ -128,19 +161,17 @@ function M.look(host, port, given)
   report.address = sock:getpeername()
   local ok
   if given.starttls then
-    sock:settimeout(dial.left(deadline))
-    ok, message = starttls.begin(sock, given.starttls, given.name or host)
-    if not ok then
-      sock:close()
-      return failed(report, "starttls", message)
-    end
+    ok, message, detail = startplain(sock, deadline, given, host)
+    if not ok then return failed(report, "starttls", message, detail) end
   end
   local conn = assert(ssl.wrap(sock, ctx))
   report.conn = conn
   local began = socket.gettime()
   ok, message, detail = shake(conn, deadline)
-  report.milliseconds = (socket.gettime() - began) * 1000
+  local seconds = socket.gettime() - began
+  report.milliseconds = seconds * 1000
   tell(report, conn)
+  if ok then ok, message, detail = listen(conn, deadline, seconds) end
   if not ok then return failed(report, detail.kind == "verify" and "verify" or "handshake", message, detail) end
   return report
 end
@@ -153,6 +184,19 @@ local function line(out, label, value, paint, colour)
   out[#out + 1] = ("%-12s %s\n"):format(label, colour and paint(colour, value) or value)
 end
 
+local function left(cert)
+  if os.date("!%Y-%m-%dT%H:%M:%SZ") < cert.from then return "not yet valid" end
+  return (cert.days < 0 and "expired %d days ago" or "%d days left"):format(math.abs(cert.days))
+end
+
+local function revocation(out, report, crl)
+  if report.ocsp then
+    line(out, "stapled", ("%s (%s)"):format(report.ocsp.status or "-", report.ocsp.verdict))
+  elseif report.verified then
+    line(out, "revocation", crl and "not in " .. crl or "not known: the server staples no OCSP response, see --crl")
+  end
+end
+
 local function certificate(out, i, cert, paint)
   out[#out + 1] = "\n"
   line(out, i == 1 and "certificate" or "issued by", cert.subject, paint, "bold")
@@ -160,14 +204,14 @@ local function certificate(out, i, cert, paint)
   if cert.names[1] then line(out, "  names", table.concat(cert.names, ", ")) end
   if cert.from and cert.to then
     local colour = cert.days < 0 and "red" or cert.days < 14 and "yellow" or nil
-    line(out, "  valid", ("%s to %s (%d days left)"):format(cert.from, cert.to, cert.days), paint, colour)
+    line(out, "  valid", ("%s to %s (%s)"):format(cert.from, cert.to, left(cert)), paint, colour)
   end
   line(out, "  key", cert.key and cert.key .. ", signed with " .. cert.signature)
   line(out, "  sha256", cert.sha256)
 end
 
---- A report as text.
-function M.text(report, paint)
+--- A report as text. crl: the file with revocation lists that was looked at.
+function M.text(report, paint, crl)
   local out = {}
   line(out, "server", ("%s port %d%s"):format(report.host, report.port,
     report.address and " (" .. report.address .. ")" or ""))
@@ -185,7 +229,7 @@ function M.text(report, paint)
   line(out, "group", report.group)
   line(out, "signature", report.peersigalg)
   line(out, "alpn", report.alpn)
-  if report.ocsp then line(out, "stapled", ("%s (%s)"):format(report.ocsp.status or "-", report.ocsp.verdict)) end
+  revocation(out, report, crl)
   if report.milliseconds then line(out, "handshake", ("%.1f ms"):format(report.milliseconds)) end
   for i, cert in ipairs(report.chain) do certificate(out, i, cert, paint) end
   return table.concat(out)
@@ -209,7 +253,8 @@ function M.run(given)
     if report.error then io.stderr:write("luasec: ", output.safe(report.error.message), "\n") end
   else
     report.servername = report.servername or given.name or dial.name(host)
-    io.stdout:write(given.json and output.json(report) or M.text(report, output.painter(given.color or "auto")))
+    io.stdout:write(given.json and output.json(report) or
+      M.text(report, output.painter(given.color or "auto"), given.crl))
   end
   if conn then conn:close() end
   return report.error and stages[report.error.stage] or 0

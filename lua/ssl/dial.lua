@@ -13,6 +13,7 @@ local FOREVER = 1e6
 
 -- What is usually behind what LuaSocket says.
 local hints = {
+  ["host not found"] = "no name server knows the name, or none answers: is it spelt right, and this machine on line?",
   ["connection refused"] = "nothing listens on this port of the host, or a firewall refuses the connection",
   ["timeout"] = "the host did not answer in time: is it up, the port right, and timeout long enough?",
   ["Network is unreachable"] = "this machine has no route to the host",
@@ -76,7 +77,10 @@ end
 -- @treturn[2] table detail
 function M.dial(host, port, deadline)
   local addresses, message, detail = core.resolve(host, M.left(deadline))
-  if not addresses then return nil, message, detail end
+  if not addresses then
+    detail.hint = detail.hint or hints[message]
+    return nil, message, detail
+  end
   message = "host not found"
   for i, address in ipairs(addresses) do
     local left = M.left(deadline)
