@@ -141,7 +141,7 @@ local function startplain(sock, deadline, given, host)
   local ok, message = starttls.begin(sock, given.starttls, given.name or host)
   if ok then return true end
   sock:close()
-  local hint = "does the server speak %s with STARTTLS on this port? --starttls knows others; without it TLS comes first"
+  local hint = "does the server speak %s with STARTTLS on this port? --starttls knows others; without, TLS comes first"
   return nil, message, { kind = "protocol", hint = hint:format(given.starttls) }
 end
 
