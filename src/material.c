@@ -102,8 +102,7 @@ static const char *not_der(BIO *bio, const char *why)
 
 /* ---- certificates and revocation lists ---- */
 
-/* OpenSSL's default callback would ask on the terminal for the password of an encrypted certificate. */
-static int no_password(char *buf, int size, int rwflag, void *arg)
+int tls_no_password(char *buf, int size, int rwflag, void *arg)
 {
   (void)buf;
   (void)size;
@@ -123,7 +122,7 @@ static bool no_start_line(void)
 static bool read_certificates(BIO *bio, STACK_OF(X509) *list)
 {
   X509 *cert;
-  while ((cert = PEM_read_bio_X509_AUX(bio, NULL, no_password, NULL)) != NULL) {
+  while ((cert = PEM_read_bio_X509_AUX(bio, NULL, tls_no_password, NULL)) != NULL) {
     if (sk_X509_push(list, cert) == 0) {
       X509_free(cert);
       return false;
@@ -149,7 +148,7 @@ static bool read_chain(const tls_source *s, BIO *bio, tls_material *m)
   if ((m->rest = sk_X509_new_null()) == NULL) {
     return false;
   }
-  m->leaf = PEM_read_bio_X509_AUX(bio, NULL, no_password, NULL);
+  m->leaf = PEM_read_bio_X509_AUX(bio, NULL, tls_no_password, NULL);
   if (m->leaf != NULL) {
     return read_certificates(bio, m->rest);
   }
@@ -183,7 +182,7 @@ STACK_OF(X509) *tls_material_cas(const tls_source *s, const char **why)
 static bool read_crls(BIO *bio, STACK_OF(X509_CRL) *list)
 {
   X509_CRL *crl;
-  while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_password, NULL)) != NULL) {
+  while ((crl = PEM_read_bio_X509_CRL(bio, NULL, tls_no_password, NULL)) != NULL) {
     if (sk_X509_CRL_push(list, crl) == 0) {
       X509_CRL_free(crl);
       return false;

@@ -1,5 +1,6 @@
 /*
- * material.h: keys, certificates and revocation lists as they come from a source; what credentials.c and trust.c share.
+ * material.h: keys, certificates and revocation lists as they come from a source; what credentials.c, trust.c and
+ * x509.c share.
  */
 #ifndef TLS_MATERIAL_H
 #define TLS_MATERIAL_H
@@ -46,5 +47,8 @@ bool tls_material_pkcs12(const tls_source *s, tls_password *p, tls_material *m);
 /* All certificates, all revocation lists of a source, at least one; NULL on failure, with *why or OpenSSL's queue. */
 STACK_OF(X509) *tls_material_cas(const tls_source *s, const char **why);
 STACK_OF(X509_CRL) *tls_material_crls(const tls_source *s, const char **why);
+
+/* The callback for PEM that has no password: OpenSSL's own would ask at the terminal for that of an encrypted block. */
+int tls_no_password(char *buf, int size, int rwflag, void *arg);
 
 #endif

@@ -3,6 +3,7 @@
  * signature. The names that a certificate holds are read in x509_names.c; how a peer's
  * certificate is verified is not decided here.
  */
+#include "material.h"
 #include "x509.h"
 
 #include <limits.h>
@@ -280,20 +281,10 @@ static int meth_notafter(lua_State *L)
 
 /* ---- module -----------------------------------------------------------------------------------*/
 
-/* Without one, OpenSSL asks at the terminal for the password of an encrypted block. */
-static int no_password(char *buf, int size, int rwflag, void *arg)
-{
-  (void)buf;
-  (void)size;
-  (void)rwflag;
-  (void)arg;
-  return -1;
-}
-
 static X509 *read_pem(const char *pem, size_t len)
 {
   BIO *in = BIO_new_mem_buf(pem, (int)len);
-  X509 *cert = in == NULL ? NULL : PEM_read_bio_X509(in, NULL, no_password, NULL);
+  X509 *cert = in == NULL ? NULL : PEM_read_bio_X509(in, NULL, tls_no_password, NULL);
   BIO_free(in);
   return cert;
 }

@@ -1,7 +1,7 @@
 -- ssl.config: the tables that programs probe, and the names in them as ssl.context takes them.
 
 local config = require "ssl.config"
-local pki = require "pki"
+local support = require "support"
 
 local options = [[
   all allow_client_renegotiation allow_no_dhe_kex allow_unsafe_legacy_renegotiation cipher_server_preference
@@ -15,7 +15,7 @@ local options = [[
   ssleay_080_client_dh_bug sslref2_reuse_cert_type_bug tls_block_padding_bug tls_d5_bug tls_rollback_bug
   tlsext_padding ]]
 
-local interpreter, run = pki.interpreter, pki.run
+local interpreter, run = support.interpreter, support.run
 
 -- The library that runs: "3.0.11", and 3.0.
 local version = run("openssl version"):match("^OpenSSL (%d+%.%d+%.%d+%S*)")
@@ -212,7 +212,6 @@ describe("ssl.config", function()
 
   -- What a newer OpenSSL has beyond the one of this machine, a provider of the test's own brings.
   describe("with a provider of more algorithms", function()
-    local support = require "support"
     local dir, output
 
     setup(function()

@@ -250,7 +250,7 @@ describe("DTLS", function()
   it("ends a handshake on a line that is bad all over", function()
     local tries = {}
     for seed = 1, 12 do
-      local random = E.random(seed * 7919)
+      local random = S.random(seed * 7919)
       local fates = { "pass", "pass", "pass", "pass", "pass", "double", "delay", "drop" }
       tries[seed] = function() return lossy(client(), server(), function() return fates[random(8)] end) end
     end

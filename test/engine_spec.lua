@@ -415,7 +415,7 @@ describe("an engine", function()
   end)
 
   it("survives arbitrary bytes at any time, in both roles", function()
-    local random = E.random(20261121)
+    local random = S.random(20261121)
     for round = 1, 300 do
       local client, server = E.pair({ verify = "none" })
       local steps = random(8)
@@ -443,7 +443,7 @@ describe("an engine", function()
   end)
 
   it("flips of single bits are never taken for data", function()
-    local random = E.random(7)
+    local random = S.random(7)
     for _ = 1, 200 do
       local client, server = E.connected()
       client:send("the truth")

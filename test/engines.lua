@@ -131,13 +131,4 @@ function M.shakecut(client, server, n, cut)
   return done[client] == true and done[server] == true
 end
 
---- A function(n) of its own repeatable sequence: 1 to n.
-function M.random(seed)
-  local state = seed
-  return function(n)
-    state = (state * 16807) % 2147483647
-    return state % n + 1
-  end
-end
-
 return M

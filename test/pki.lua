@@ -25,30 +25,6 @@ function M.load(name) return assert(x509.load(M.read(name .. ".pem"))) end
 --- A certificate made by hand; see der.cert.
 function M.make(t) return assert(x509.load(der.pem(der.cert(t)))) end
 
---- What a command prints.
-function M.run(command)
-  local p = assert(io.popen(command))
-  local out = p:read("*a")
-  p:close()
-  return out
-end
-
---- The command of the interpreter that runs this.
-function M.interpreter()
-  local i = 0
-  while arg[i - 1] do i = i - 1 end
-  return os.getenv("LUA") or arg[i]
-end
-
---- Resident memory of this process in KiB, or nil where /proc is missing.
-function M.rss()
-  local f = io.open("/proc/self/status")
-  if not f then return nil end
-  local kib = tonumber(f:read("*a"):match("VmRSS:%s*(%d+)"))
-  f:close()
-  return kib
-end
-
 function M.count(t)
   local n = 0
   for _ in pairs(t) do n = n + 1 end

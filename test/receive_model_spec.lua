@@ -7,12 +7,7 @@ local model = require "receivemodel"
 local ROUNDS = tonumber(os.getenv("ROUNDS")) or 150
 local FIRST = tonumber(os.getenv("SEED"))
 
--- A generator of our own, so that a seed means the same on every Lua.
-local state
-local function random(n)
-  state = (state * 16807) % 2147483647
-  return state % n + 1
-end
+local random -- support.random of the round's seed
 
 -- ---- random text and random calls
 
@@ -76,7 +71,7 @@ local function finish(m, s)
 end
 
 local function round(seed, cctx, sctx)
-  state = seed
+  random = support.random(seed)
   local c, s = support.connected(cctx, sctx)
   assert.equal("!", support.transfer(s, c, "!"))
   local m = model.new()

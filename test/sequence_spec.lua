@@ -8,12 +8,7 @@ local ssl = require "ssl"
 local ROUNDS = tonumber(os.getenv("ROUNDS")) or 300
 local FIRST = tonumber(os.getenv("SEED"))
 
--- A generator of our own, so that a seed means the same on every Lua.
-local state
-local function random(n)
-  state = (state * 16807) % 2147483647
-  return state % n + 1
-end
+local random -- support.random of the round's seed
 
 local function one(list) return list[random(#list)] end
 
@@ -118,7 +113,7 @@ local function newcontexts()
 end
 
 local function round(seed)
-  state = seed
+  random = support.random(seed)
   contexts = contexts or newcontexts()
   local c, s = support.wrapped(one(contexts.clients), one(contexts.servers))
   current = { conns = { c, s }, seed = seed }

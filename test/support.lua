@@ -303,12 +303,15 @@ function M.interpreter()
   return os.getenv("LUA") or arg[i]
 end
 
-local function output(command)
+--- What a command prints.
+function M.run(command)
   local p = assert(io.popen(command))
   local out = p:read("*a")
   p:close()
-  return (out:gsub("\r", ""):gsub("\n$", ""))
+  return out
 end
+
+local function output(command) return (M.run(command):gsub("\r", ""):gsub("\n$", "")) end
 
 --- Runs a chunk in an interpreter of its own; what it prints, without the last newline. `before` goes in front of the
 -- command: settings of the environment, or a program that starts others.
@@ -396,6 +399,21 @@ function M.try(clientcfg, servercfg)
   return cr, sr
 end
 
+--- Settings of a server that shows the certificate `name` of the test PKI.
+function M.showing(name)
+  return M.server { certificate = M.cert(name), key = M.cert((name == "chainA-leaf" and "chainA" or name) .. "key") }
+end
+
+--- Handshakes a client with such a server ("serverA"): true or false, message, detail, the client's verification.
+function M.meet(clientcfg, name)
+  local c, s = M.wrapped(clientcfg, M.showing(name or "serverA"))
+  local cr = M.shake(c, s)
+  local _, why = c:getpeerverification()
+  c:close()
+  s:close()
+  return cr[1], cr[2], cr[3], why
+end
+
 --- A self-signed certificate and its key, as PEM text, by `openssl req` with these arguments.
 function M.selfsigned(arguments)
   local cert, key = os.tmpname(), os.tmpname()
@@ -406,6 +424,15 @@ function M.selfsigned(arguments)
   os.remove(key)
   if pem == "" then error(said, 2) end
   return pem, keypem
+end
+
+--- A function(n) that answers 1 to n from a sequence of its own, so that a seed means the same on every Lua.
+function M.random(seed)
+  local state = seed
+  return function(n)
+    state = (state * 16807) % 2147483647
+    return state % n + 1
+  end
 end
 
 M.unpack = table.unpack or unpack -- luacheck: ignore

@@ -15,20 +15,7 @@ local function refused(reason, ok, err, detail)
   return detail
 end
 
-local function server(name)
-  local file = name == "chainA-leaf" and "chainA" or name
-  return S.server { certificate = S.cert(name), key = S.cert(file .. "key") }
-end
-
--- Handshakes a client with the server that shows certificate `name`. True, or false, message, detail, verification.
-local function meet(clientcfg, name)
-  local c, s = S.wrapped(clientcfg, server(name or "serverA"))
-  local cr = S.shake(c, s)
-  local _, why = c:getpeerverification()
-  c:close()
-  s:close()
-  return cr[1], cr[2], cr[3], why
-end
+local meet = S.meet
 
 describe("trust", function()
   describe("locations", function()

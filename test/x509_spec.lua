@@ -4,17 +4,18 @@ local x509 = require "ssl.x509"
 local der = require "der"
 local pki = require "pki"
 local release = require "release"
+local support = require "support"
 
 local certdir = pki.certdir
 local calls = pki.calls
 local call = pki.call
 local count = pki.count
-local interpreter = pki.interpreter
+local interpreter = support.interpreter
 local load = pki.load
 local make = pki.make
 local read = pki.read
-local rss = pki.rss
-local run = pki.run
+local rss = support.rss
+local run = support.run
 local unpack = pki.unpack
 local watched = pki.watched
 

@@ -8,7 +8,6 @@
 -- the memory on the way and what went wrong how often, then "N passed, N failed, N skipped", a test for each interval.
 -- Ends with status 1 when one failed.
 
-local E = require "engines"
 local S = require "support"
 local faults = require "load.faults"
 local socket = require "socket"
@@ -22,8 +21,8 @@ local GROWTH = 1024 -- KiB that it may still grow by
 
 io.stdout:setvbuf("line")
 print(("soak: %d visits, seed %d"):format(COUNT, SEED))
-faults.start(E.random(SEED % 2147483646 + 1))
-vanish.start(E.random((SEED + 1) % 2147483646 + 1)) -- which draws as often as the kernel's timing has it
+faults.start(S.random(SEED % 2147483646 + 1))
+vanish.start(S.random((SEED + 1) % 2147483646 + 1)) -- which draws as often as the kernel's timing has it
 
 local done = 0
 
