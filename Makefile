@@ -28,6 +28,7 @@ $(error LUA_VERSION is $(LUA_VERSION), not one of $(LUA_VERSIONS) 5.5)
 endif
 
 # --- what the machine has
+pound := \#
 PKG_CONFIG ?= pkg-config
 first_pkg = $(firstword $(foreach p,$(1),$(if $(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo y),$(p))))
 first_cmd = $(firstword $(foreach c,$(1),$(if $(shell command -v $(c) 2>/dev/null),$(c))))
@@ -35,15 +36,17 @@ ifeq ($(LUA_VERSION),luajit)
 LUA_ABI := 5.1
 LUA_PKGS := luajit
 LUA_CMDS := luajit
+LUA_DEV := libluajit-5.1-dev
 else
 LUA_ABI := $(LUA_VERSION)
 LUA_PKGS := lua$(LUA_VERSION) lua-$(LUA_VERSION) lua$(subst .,,$(LUA_VERSION)) lua
 LUA_CMDS := lua$(LUA_VERSION) lua-$(LUA_VERSION) lua$(subst .,,$(LUA_VERSION)) lua
+LUA_DEV := liblua$(LUA_VERSION:5.1=5.1-0)-dev
 endif
 LUA ?= $(or $(call first_cmd,$(LUA_CMDS)),$(firstword $(LUA_CMDS)))
-LUA_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS))))
-OPENSSL_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags openssl)
-OPENSSL_LIBS ?= $(or $(shell $(PKG_CONFIG) --libs openssl),-lssl -lcrypto)
+LUA_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS))) 2>/dev/null)
+OPENSSL_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null)
+OPENSSL_LIBS ?= $(or $(shell $(PKG_CONFIG) --libs openssl 2>/dev/null),-lssl -lcrypto)
 BUSTED ?= $(or $(shell command -v busted),busted)
 
 # --- how it is compiled
@@ -123,34 +126,48 @@ $(BUILD)/%.o: src/%.c $(BUILD)/flags
 	$(say) "  CC $@"
 	$(quiet)$(compile) -MMD -MP -c -o $@ $<
 
-# Changes when the commands do, so that other flags build anew.
+# Changes when the commands do, so that other flags build anew; then what they need is looked for.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(BUILD)
-	@echo '$(compile) $(link) $(OPENSSL_LIBS)' | cmp -s - $@ || echo '$(compile) $(link) $(OPENSSL_LIBS)' >$@
+	@echo '$(compile) $(link) $(OPENSSL_LIBS)' | cmp -s - $@ || \
+	  { $(look_for_tools) && echo '$(compile) $(link) $(OPENSSL_LIBS)' >$@; }
+
+# What a build lacks, in a sentence, behind the compiler's own words, for those may tell more. The headers of another Lua than
+# the one that is meant would make a library that crashes.
+lacks = { echo 'Cannot build: $(1). On Debian: apt-get install $(2); doc/platforms.md has other systems.' >&2; exit 1; }
+compiles = printf '%s\n' $(1) | $(compile) -fsyntax-only -x c -
+of_this_lua = '$(pound)include <lua.h>' '$(pound)if LUA_VERSION_NUM != $(subst .,0,$(LUA_ABI))' '$(pound)error another Lua' \
+  '$(pound)endif'
+look_for_tools = \
+  { command -v $(firstword $(CC)) >/dev/null || $(call lacks,there is no C compiler "$(CC)",gcc libc6-dev); } && \
+  { $(call compiles,$(of_this_lua)) || $(call lacks,no lua.h of Lua $(LUA_VERSION) was found,pkg-config $(LUA_DEV)); } && \
+  { $(call compiles,'$(pound)include <openssl/ssl.h>') || \
+    $(call lacks,no openssl/ssl.h was found,pkg-config libssl-dev); }
 
 -include $(OBJECTS:.o=.d)
 
 install: all
-	$(INSTALL) -d $(sort $(dir $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%))) $(DESTDIR)$(LUACPATH)
-	$(foreach f,$(LUA_FILES),$(INSTALL) -m 644 lua/$(f) $(DESTDIR)$(LUAPATH)/$(f) &&) true
-	$(INSTALL) -m 755 $(BUILD)/ssl.so $(DESTDIR)$(LUACPATH)/ssl.so
+	$(INSTALL) -d $(patsubst %,'$(DESTDIR)$(LUAPATH)/%',$(sort $(dir $(LUA_FILES)))) '$(DESTDIR)$(LUACPATH)' \
+	  '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(COMPLETIONS)' $(if $(PKGCONFIGDIR),'$(DESTDIR)$(PKGCONFIGDIR)')
+	$(foreach f,$(LUA_FILES),$(INSTALL) -m 644 lua/$(f) '$(DESTDIR)$(LUAPATH)/$(f)' &&) true
+	$(INSTALL) -m 755 $(BUILD)/ssl.so '$(DESTDIR)$(LUACPATH)/ssl.so'
+	rm -f '$(DESTDIR)$(BINDIR)/luasec'
 	{ echo '#!/usr/bin/env $(notdir $(LUA))'; \
 	  echo 'package.path = "$(LUAPATH)/?.lua;" .. package.path'; \
 	  echo 'package.cpath = "$(LUACPATH)/?.so;" .. package.cpath'; \
-	  tail -n +2 bin/luasec; } >$(BUILD)/luasec
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(COMPLETIONS)
-	$(INSTALL) -m 755 $(BUILD)/luasec $(DESTDIR)$(BINDIR)/luasec
-	$(INSTALL) -m 644 tools/luasec.bash $(DESTDIR)$(COMPLETIONS)/luasec
+	  tail -n +2 bin/luasec; } >'$(DESTDIR)$(BINDIR)/luasec'
+	chmod 755 '$(DESTDIR)$(BINDIR)/luasec'
+	$(INSTALL) -m 644 tools/luasec.bash '$(DESTDIR)$(COMPLETIONS)/luasec'
 ifneq ($(PKGCONFIGDIR),)
-	$(INSTALL) -d $(DESTDIR)$(PKGCONFIGDIR)
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LUAPATH@|$(LUAPATH)|; s|@LUACPATH@|$(LUACPATH)|; s|@VERSION@|$(VERSION)|' \
-	  -e 's|@LUA_ABI@|$(LUA_ABI)|g' packaging/luasec.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc
+	  -e 's|@LUA_ABI@|$(LUA_ABI)|g' packaging/luasec.pc.in >'$(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc'
+	chmod 644 '$(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc'
 endif
 
 uninstall:
-	rm -f $(LUA_FILES:%=$(DESTDIR)$(LUAPATH)/%) $(DESTDIR)$(LUACPATH)/ssl.so $(DESTDIR)$(BINDIR)/luasec \
-	  $(DESTDIR)$(COMPLETIONS)/luasec
-	$(if $(PKGCONFIGDIR),rm -f $(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc)
+	rm -f $(patsubst %,'$(DESTDIR)$(LUAPATH)/%',$(LUA_FILES)) '$(DESTDIR)$(LUACPATH)/ssl.so' \
+	  '$(DESTDIR)$(BINDIR)/luasec' '$(DESTDIR)$(COMPLETIONS)/luasec'
+	$(if $(PKGCONFIGDIR),rm -f '$(DESTDIR)$(PKGCONFIGDIR)/lua$(LUA_ABI)-sec.pc')
 
 certs:
 	@certs/make.sh $(CERTS)

@@ -72,6 +72,73 @@ describe("make install", function()
     make("install", dir, "PKGCONFIGDIR=")
     for _, file in ipairs(files(dir)) do assert.is_nil(file:find("pkgconfig", 1, true)) end
   end)
+
+  it("takes directories with blanks in their names, and leaves nothing else behind", function()
+    local shown = shell("ls")
+    make("install", dir, "PREFIX='/opt/a b'")
+    assert.equal("luasec " .. ssl._VERSION .. "\n", (shell(("LUA_PATH='%s/opt/a b/share/lua/%s/?.lua;;' " ..
+      "LUA_CPATH='%s/opt/a b/lib/lua/%s/?.so;;' %s '%s/opt/a b/bin/luasec' --version")
+      :format(dir, abi, dir, abi, S.interpreter(), dir))))
+    make("uninstall", dir, "PREFIX='/opt/a b'")
+    assert.same({}, files(dir))
+    assert.equal(shown, (shell("ls")))
+  end)
+end)
+
+describe("make, where something is missing,", function()
+  local dir
+  before_each(function()
+    dir = os.tmpname()
+    os.remove(dir)
+    shell("mkdir " .. dir)
+  end)
+  after_each(function() shell("rm -rf " .. dir) end)
+
+  local function build(settings)
+    local output, status = shell(("env -u MAKEFLAGS -u MFLAGS make all LUA_VERSION=%s BUILD=%s/build %s")
+      :format(version, dir, settings))
+    assert.are_not.equal(0, status)
+    assert.is_nil(output:find("  CC ", 1, true)) -- nothing was compiled
+    return output
+  end
+
+  it("asks for a compiler", function()
+    assert.matches("Cannot build: there is no C compiler \"no%-such%-cc\". On Debian: apt%-get install gcc",
+      build "CC=no-such-cc")
+  end)
+
+  it("asks for the headers of the Lua that is meant", function()
+    local asked = "Cannot build: no lua%.h of Lua " .. version .. " was found%. On Debian: apt%-get install pkg%-config "
+    assert.matches(asked, build("LUA_CFLAGS=-nostdinc"))
+    local f = assert(io.open(dir .. "/lua.h", "w"))
+    f:write("#define LUA_VERSION_NUM 500\n")
+    f:close()
+    assert.matches(asked, build("LUA_CFLAGS=-I" .. dir)) -- another one's would make a library that crashes
+  end)
+
+  it("asks for the headers of OpenSSL", function()
+    local f = assert(io.open(dir .. "/lua.h", "w"))
+    f:write("#define LUA_VERSION_NUM ", (abi:gsub("%.", "0")), "\ntypedef int lua_Number;\n")
+    f:close()
+    assert.matches("Cannot build: no openssl/ssl%.h was found%. On Debian: apt%-get install pkg%-config libssl%-dev",
+      build(("LUA_CFLAGS='-nostdinc -I%s'"):format(dir)))
+  end)
+
+  it("says what root can type", function()
+    -- A PATH without sudo, and a user who is not root.
+    for name, body in pairs { id = "echo 1000", ["dpkg-query"] = "exit 0" } do
+      local f = assert(io.open(dir .. "/" .. name, "w"))
+      f:write("#!/bin/sh\n", body, "\n")
+      f:close()
+    end
+    for _, name in ipairs { "sh", "sed", "sort" } do
+      shell(("ln -s $(command -v %s) %s/%s"):format(name, dir, name))
+    end
+    shell("chmod +x " .. dir .. "/*")
+    local output, status = shell(("PATH=%s tools/deps.sh rock"):format(dir))
+    assert.equal(1, status)
+    assert.matches("no sudo to install them by%. As root:\n *apt%-get install [%-a-z]+ luarocks\n", output)
+  end)
 end)
 
 describe("the rockspec of the release", function()

@@ -88,7 +88,11 @@ done
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null || { echo "tools/deps.sh: as root, install:$missing" >&2; exit 1; }
+  command -v sudo >/dev/null || {
+    echo "tools/deps.sh: packages are missing, and there is no sudo to install them by. As root:" >&2
+    echo "  apt-get install --no-install-recommends$missing" >&2
+    exit 1
+  }
   as_root=sudo
 fi
 
