@@ -108,7 +108,7 @@ describe("make, where something is missing,", function()
   end)
 
   it("asks for the headers of the Lua that is meant", function()
-    local asked = "Cannot build: no lua%.h of Lua " .. version .. " was found%. On Debian: apt%-get pkg%-config "
+    local asked = "Cannot build: no lua%.h of Lua " .. version .. " was found%. On Debian: apt%-get install "
     assert.matches(asked, build("LUA_CFLAGS=-nostdinc"))
     local f = assert(io.open(dir .. "/lua.h", "w"))
     f:write("#define LUA_VERSION_NUM 500\n")
