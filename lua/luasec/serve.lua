@@ -246,8 +246,11 @@ function M.new(given, log)
   }
   if not context then return nil, message end
   local listener
-  listener, message = socket.bind(given.bind or "127.0.0.1", given.port or 4433)
-  if not listener then return nil, message end
+  local address, wanted = given.bind or "127.0.0.1", given.port or 4433
+  listener, message = socket.bind(address, wanted)
+  if not listener then
+    return nil, ("cannot listen at %s, port %d: %s; --port 0 takes any that is free"):format(address, wanted, message)
+  end
   listener:settimeout(0)
   local _, port = listener:getsockname()
   return setmetatable({ listener = listener, context = context, dir = given.dir or ".", port = tonumber(port),
