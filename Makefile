@@ -9,12 +9,20 @@
 #   make reference                              doc/reference and types, from the sources' comments
 #   make pictures                               doc/performance.svg and README's figures, from doc/performance.md
 #   make doc                                    all that is written as a site, in build/site
-#   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers
+#   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers; fuzz-table: the runs so far
 #   make faults, faults-small                   every call that can fail fails once; a sample of them
-#   make soak N=1000000                         handshakes with random faults
-#   make load CONNECTIONS=10000                 at once; stalled, slow and flooding peers beside a healthy one
+#   make soak N=1000000, soak-small             handshakes with random faults
+#   make load CONNECTIONS=10000, load-small     at once; stalled, slow and flooding peers beside a healthy one
 #   make coverage                               which lines and branches the suite reaches
-#   make test-all compat real lint asan gc valgrind tsan bench rock deb certs clean
+#   make lint, asan, valgrind                   the checkers; the suite under the sanitizers, most of it under valgrind
+#   make gc, tsan                               with a collector that never rests; threads under ThreadSanitizer
+#   make compat                                 the behaviour specs on this library and on the installed LuaSec
+#   make history, judged                        bugs of other bindings, tried here; what scanners say of a server
+#   make interop, real                          other TLS libraries at the other end; Debian's programs on this library
+#   make bench, bench-ir, bench-syscalls        seconds, instructions, system calls; bench-check, bench-smoke, bench-ir-small
+#   make test-all                               make test for each Lua
+#   make rock, deb                              the rock in a tree under build, Debian's package
+#   make certs, uninstall, clean, help          the tests' certificates in build/certs; this text
 #
 # pkg-config is asked first. Whatever it answers can be given instead: LUA_CFLAGS, OPENSSL_CFLAGS,
 # OPENSSL_LIBS; and CC, CFLAGS, LDFLAGS, LUA (the interpreter), BUSTED as usual. WERROR= builds in
@@ -110,10 +118,14 @@ VALGRIND_SPECS ?= $(patsubst %,test/%_spec.lua,alert alpn cache callback connect
 
 .DELETE_ON_ERROR:
 .PHONY: all linux bsd macosx all-luas install uninstall certs reference pictures doc demo samples test test-all suite compat \
-  real lint asan valgrind rock deb clean FORCE
+  real lint asan valgrind rock deb clean help FORCE
 
 all: $(BUILD)/ssl.so
 linux bsd macosx: all
+
+# The head of this file.
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 all-luas:
 	@for v in $(LUA_VERSIONS); do $(MAKE) --no-print-directory all LUA_VERSION=$$v || exit 1; done
@@ -384,13 +396,13 @@ faults-small:
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -e 701
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -m once -o wrongname-tlsv1_3
 
-# What luarocks makes of the rockspec, in a tree under build/.
-# Debian's package, in build/deb; DEB_ROOT=directory tries it in a system of its own
+# Debian's package, in build/deb; DEB_ROOT=directory tries it in a system of its own.
 deb:
 	@$(deps) deb
 	@tools/deb.sh
 	@$(if $(DEB_ROOT),tools/deb_root.sh $(DEB_ROOT))
 
+# What luarocks makes of the rockspec, in a tree under build/.
 rock:
 	@$(deps) build rock
 	@tools/rock.sh $(LUA_ABI)
