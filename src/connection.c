@@ -207,6 +207,10 @@ static bool prepare(lua_State *L, tls_connection *c)
   } else {
     SSL_set_connect_state(c->ssl);
   }
+  /* Since OpenSSL 3.2 both make new record layers. Short of memory they answer nothing, and the next call would crash. */
+  if (c->state != TLS_STATE_CONNECTED && !SSL_in_before(c->ssl)) {
+    return false;
+  }
   tls_psk_prepare(c, tls_contextof(c->ssl));
   if (c->server || tls_toobject(L, 1, &tls_context_type) == NULL) {
     return true;
@@ -224,12 +228,12 @@ static void forget(tls_connection *c, SSL *ssl)
   if (tls_connectionof(ssl) == c) { /* a borrowed SSL may be another connection's by now */
     SSL_set_ex_data(ssl, ex_index, NULL);
   }
+  tls_dtls_free(c, ssl);
   SSL_free(ssl);
   tls_error_clear();
   tls_stream_free(c);
   tls_verify_free(c);
   tls_session_free(c);
-  tls_dtls_free(c);
   tls_psk_forget(c);
 }
 

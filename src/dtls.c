@@ -109,8 +109,14 @@ int tls_dtls_timer(const tls_connection *c)
   return t.tv_sec >= INT_MAX / 1000 - 1 ? INT_MAX : (int)(t.tv_sec * 1000 + t.tv_usec / 1000 + 1);
 }
 
-void tls_dtls_free(tls_connection *c)
+/* Since OpenSSL 3.2 a handshake that ends between a change of cipher and the new keys, for want of memory as an example,
+   leaves a layer of records both in use and in the flight to be sent again, and SSL_free(3) would free it twice;
+   SSL_clear(3) drops the flight first. Not for an SSL that is another library's. */
+void tls_dtls_free(tls_connection *c, SSL *ssl)
 {
+  if (c->sessions != NULL && SSL_is_dtls(ssl) && !SSL_is_init_finished(ssl)) {
+    SSL_clear(ssl);
+  }
   OPENSSL_free(c->peer);
   c->peer = NULL;
 }

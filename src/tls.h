@@ -378,7 +378,7 @@ void tls_dtls_prepare(SSL_CTX *ctx);                /* a new context of DTLS */
 bool tls_dtls_attach(tls_connection *c, int fd);    /* false when memory is short */
 void tls_dtls_engine(tls_connection *c);            /* a new engine of DTLS: nobody can be asked for its MTU */
 int tls_dtls_timer(const tls_connection *c);        /* milliseconds until the last flight goes again, -1: no timer runs */
-void tls_dtls_free(tls_connection *c);
+void tls_dtls_free(tls_connection *c, SSL *ssl);    /* before SSL_free */
 extern const luaL_Reg tls_dtls_methods[];
 
 /* ---- wait.c -------------------------------------------------------------------------------------------------------*/

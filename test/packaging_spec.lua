@@ -62,7 +62,8 @@ describe("make install", function()
     make("install", dir, "PREFIX=/opt/x LUACPATH=/opt/y")
     local name = ("lua%s-sec"):format(abi)
     local function ask(question)
-      return (shell(("PKG_CONFIG_PATH=%s/opt/x/lib/pkgconfig pkg-config %s %s"):format(dir, question, name)))
+      local output = shell(("PKG_CONFIG_PATH=%s/opt/x/lib/pkgconfig pkg-config %s %s"):format(dir, question, name))
+      return (output:gsub("[^\n]*pkgconfig/%a+%.pc:%d+: warning: [^\n]*\n", "")) -- of OpenSSL's own files
     end
     assert.equal(ssl._VERSION .. "\n", ask "--modversion")
     assert.equal(("/opt/x/share/lua/%s\n"):format(abi), ask "--variable=luapath")
