@@ -52,7 +52,10 @@ LUA_CMDS := lua$(LUA_VERSION) lua-$(LUA_VERSION) lua$(subst .,,$(LUA_VERSION)) l
 LUA_DEV := liblua$(LUA_VERSION:5.1=5.1-0)-dev
 endif
 LUA ?= $(or $(call first_cmd,$(LUA_CMDS)),$(firstword $(LUA_CMDS)))
-LUA_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS))) 2>/dev/null)
+LUA_PKG = $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS)))
+LUA_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags $(LUA_PKG) 2>/dev/null)
+# Of programs that have Lua in them: those of tsan, fuzz and faults.
+LUA_LIBS ?= $(shell $(PKG_CONFIG) --libs $(LUA_PKG))
 OPENSSL_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags openssl 2>/dev/null)
 OPENSSL_LIBS ?= $(or $(shell $(PKG_CONFIG) --libs openssl 2>/dev/null),-lssl -lcrypto)
 BUSTED ?= $(or $(shell command -v busted),busted)
@@ -339,7 +342,7 @@ tsan-run: all certs $(BUILD)/threads
 $(BUILD)/threads: test/threads/threads.c $(BUILD)/flags
 	$(say) "  LD $@"
 	$(quiet)$(compile) $(LDFLAGS) -Wl,-E -o $@ $< \
-	  $(shell $(PKG_CONFIG) --libs $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS)))) -lpthread
+	  $(LUA_LIBS) -lpthread
 
 # libFuzzer's program, with Lua 5.4 and the whole library linked in, on each test/fuzz/NAME.lua in turn (with -j2 on two at a
 # time) or on TARGET alone, for SECONDS each. Inputs, findings and logs stay in build/fuzz; fuzz-table adds the logs up.
@@ -371,7 +374,7 @@ $(FUZZ)/%.o: src/%.c $(wildcard src/*.h)
 $(FUZZ)/target: test/fuzz/target.c test/fuzz/random.c test/fuzz/random.h $(SOURCES:src/%.c=$(FUZZ)/%.o)
 	$(say) "  LD $@"
 	$(quiet)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $(filter-out %.h,$^) \
-	  $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(OPENSSL_LIBS)
+	  $(LUA_LIBS) $(OPENSSL_LIBS)
 
 # Calls that fail, one after the other: allocations of Lua's, of OpenSSL's and of ours, and calls on sockets; test/faults. FAULTS
 # narrows it down: -k KIND, -o SCENARIO, -e EVERY, -p POINT (driver.c has them all). The small form takes about a minute.
@@ -382,7 +385,7 @@ faults_cc = $(CC) -std=gnu11 -Wall -Wextra $(WERROR) $(OPENSSL_CFLAGS) $(LUA_CFL
 $(faults_driver): $(wildcard test/faults/*.[ch]) $(OBJECTS)
 	$(say) "  LD $@"
 	$(quiet)$(faults_cc) -no-pie -rdynamic -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free -o $@ \
-	  $(filter %.c %.o,$^) $(shell $(PKG_CONFIG) --libs $(firstword $(LUA_PKGS))) $(LDFLAGS) $(OPENSSL_LIBS)
+	  $(filter %.c %.o,$^) $(LUA_LIBS) $(LDFLAGS) $(OPENSSL_LIBS)
 
 faults:
 	@$(deps) build test
