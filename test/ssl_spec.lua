@@ -167,7 +167,8 @@ describe("the system's CA certificates", function()
       assert(onlyin("/etc/ssl/certs/ca-certificates.crt") == "/etc/ssl/certs/ca-certificates.crt")
       print(onlyin())
     ]]
-    assert.equal("nil\tno file of CA certificates found on this machine; name one by cafile or SSL_CERT_FILE",
+    assert.equal("nil\tno file of CA certificates found on this machine; install ca-certificates, or name one by " ..
+      "cafile or SSL_CERT_FILE",
       fresh(chunk:format(S.cert "rootA"), "env -u SSL_CERT_FILE"))
   end)
 

@@ -38,7 +38,8 @@ function M.find()
   for _, path in ipairs(bundles) do
     if readable(path) then return path end
   end
-  return nil, "no file of CA certificates found on this machine; name one by cafile or SSL_CERT_FILE"
+  return nil, "no file of CA certificates found on this machine; install ca-certificates, or name one by cafile or " ..
+    "SSL_CERT_FILE"
 end
 
 --- ssl.get_system_ca() -> path: string | nil, message
