@@ -82,6 +82,16 @@ describe("the links of", function()
 end)
 
 describe("the guides", function()
+  it("say how their programs are run, if those need a server", function()
+    for _, path in ipairs(files) do
+      local needy = false
+      for _, block in ipairs(printed.blocks(path)) do needy = needy or block.needs:find("client", 1, true) end
+      if needy and path ~= "README.md" then
+        assert.is_truthy(S.read(path):find("](../README.md#a-client-that-verifies)", 1, true), path)
+      end
+    end
+  end)
+
   it("are all named in README.md", function()
     local readme = S.read("README.md")
     for _, path in ipairs(files) do
