@@ -58,6 +58,10 @@ static int exportkeyingmaterial(lua_State *L)
   luaL_argcheck(L, n >= 0 && n <= 1 << 20, 3, "length out of range");
   tls_error_clear();
   unsigned char *out = lua_newuserdata(L, (size_t)n + 1);
+  ssl = tls_connected(L); /* a finalizer may have closed it */
+  if (ssl == NULL) {
+    return tls_fail_closed(L);
+  }
   /* The length of the context has two bytes in TLS 1.2, which OpenSSL would cut to. */
   int ok = n > 0 && ncontext <= 65535 &&
            SSL_export_keying_material(ssl, out, (size_t)n, label, nlabel, (const unsigned char *)context, ncontext,

@@ -5,6 +5,7 @@
 #include "borrowed.h"
 #include "live.h"
 #include "cookie.h"
+#include "readahead.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -81,6 +82,7 @@ bool tls_interrupted(tls_connection *c, tls_error *e)
 enum tls_status tls_outcome(tls_connection *c, int ret, int sys, tls_error *e)
 {
   c->forks = tls_forks;
+  tls_readahead_step(c->ssl);
   if (ret == 1 && c->call->parked == 0 && !c->closing) {
     c->starved = false;
     return TLS_DONE;

@@ -42,6 +42,9 @@ static enum tls_status run_handshake(tls_connection *c, tls_error *e)
   if (status == TLS_DONE || status == TLS_FAILED) {
     tls_sessions_end(c, status == TLS_DONE);
     tls_error_clear(); /* of what OpenSSL tried and did not need */
+    if (status == TLS_DONE && tls_interrupted(c, e)) { /* a session store's function has closed the connection */
+      return TLS_FAILED;
+    }
   }
   return status == TLS_DONE && lacks_protocol(c, e) ? TLS_FAILED : status;
 }

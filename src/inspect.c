@@ -113,11 +113,28 @@ static void push_more(lua_State *L, const SSL *ssl)
   lua_setfield(L, -2, "resumed");
 }
 
+static void release(void *p)
+{
+  SSL_free(p);
+}
+
 /* The connection at argument 1 once its handshake is over, well or not; NULL before that, and when it is closed. */
 static const tls_connection *shaken(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
   return c->ssl != NULL && (c->state == TLS_STATE_CONNECTED || c->failed) ? c : NULL;
+}
+
+/* The same, and pushes a box that keeps its SSL: each value that is pushed may run a finalizer, which may close it. */
+static const tls_connection *hold(lua_State *L)
+{
+  tls_checkconnection(L, 1);
+  tls_box *box = tls_newbox(L, release);
+  const tls_connection *c = shaken(L);
+  if (c != NULL && SSL_up_ref(c->ssl) == 1) {
+    box->p = c->ssl;
+  }
+  return c;
 }
 
 /* A handshake that failed may have got as far as a cipher, but not be in use; what is offered for resumption is not it. */
@@ -175,17 +192,18 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
    handshake and when closed. SSL_get_current_cipher(3), SSL_get_pending_cipher(3). */
 static int info(lua_State *L)
 {
-  const tls_connection *c = shaken(L);
+  lua_settop(L, 2);
+  const tls_connection *c = hold(L);
+  const SSL *ssl = c != NULL ? c->ssl : NULL;
   const SSL_CIPHER *cipher = c != NULL ? agreed_cipher(c) : NULL;
   if (c == NULL || (cipher == NULL && !c->failed)) {
     return tls_fail_closed(L);
   }
-  lua_settop(L, 2);
   if (cipher != NULL) {
-    push_info(L, c->ssl, cipher);
+    push_info(L, ssl, cipher);
   } else {
     lua_newtable(L);
-    set_name(L, "servername", SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name));
+    set_name(L, "servername", SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
   }
   if (lua_toboolean(L, 2)) {
     lua_pushvalue(L, 2);
@@ -210,6 +228,7 @@ int tls_inspect_cipher(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
   const SSL_CIPHER *cipher = c->ssl != NULL ? SSL_get_current_cipher(c->ssl) : NULL;
+  const char *version = c->ssl != NULL ? SSL_get_version(c->ssl) : NULL;
   char line[256];
   int algbits = 0;
   if (cipher == NULL || SSL_CIPHER_description(cipher, line, sizeof line) == NULL) {
@@ -218,11 +237,23 @@ int tls_inspect_cipher(lua_State *L)
   lua_pushstring(L, line);
   lua_pushnumber(L, SSL_CIPHER_get_bits(cipher, &algbits));
   lua_pushnumber(L, algbits);
-  lua_pushstring(L, SSL_get_version(c->ssl));
+  lua_pushstring(L, version);
   return 4;
 }
 
 /* ---- names ---- */
+
+/* A copy on the stack: some Lua runs finalizers before it copies, and one may close the connection. nil for none. */
+static void push_short(lua_State *L, const char *s, size_t n)
+{
+  char copy[256];
+  if (s == NULL || n >= sizeof copy) {
+    lua_pushnil(L);
+    return;
+  }
+  memcpy(copy, s, n);
+  lua_pushlstring(L, copy, n);
+}
 
 /* conn:getalpn() -> protocol: string | nil
    The protocol agreed on, nil if none. SSL_get0_alpn_selected(3). */
@@ -234,11 +265,7 @@ static int getalpn(lua_State *L)
   if (c->ssl != NULL) {
     SSL_get0_alpn_selected(c->ssl, &name, &n);
   }
-  if (n == 0) {
-    lua_pushnil(L);
-  } else {
-    lua_pushlstring(L, (const char *)name, n);
-  }
+  push_short(L, (const char *)name, n);
   return 1;
 }
 
@@ -247,7 +274,8 @@ static int getalpn(lua_State *L)
 static int getsniname(lua_State *L)
 {
   const tls_connection *c = tls_checkconnection(L, 1);
-  lua_pushstring(L, c->ssl != NULL ? SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name) : NULL);
+  const char *name = c->ssl != NULL ? SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+  push_short(L, name, name != NULL ? strlen(name) : 0);
   return 1;
 }
 
@@ -347,18 +375,21 @@ static int push_certificate(lua_State *L, chain (*get)(const tls_connection *))
 
 static int push_chain(lua_State *L, chain (*get)(const tls_connection *))
 {
-  const tls_connection *conn = shaken(L);
   X509 *cert;
-  if (conn == NULL) {
-    return tls_fail_closed(L);
-  }
-  chain c = get(conn);
+  tls_checkconnection(L, 1);
   lua_newtable(L);
-  for (int i = 1; c.leaf != NULL && (cert = chain_at(&c, i)) != NULL; i++) {
+  for (int i = 1;; i++) {
+    const tls_connection *conn = shaken(L); /* asked each time: a finalizer may close it while an object is made */
+    if (conn == NULL) {
+      return tls_fail_closed(L);
+    }
+    chain c = get(conn);
+    if ((cert = chain_at(&c, i)) == NULL) {
+      return 1;
+    }
     push_borrowed(L, cert);
     lua_rawseti(L, -2, i);
   }
-  return 1;
 }
 
 /* conn:getpeercertificate([n: integer]) -> certificate: ssl.Certificate | nil | nil, message, detail

@@ -223,6 +223,11 @@ void tls_ocsp_error(const tls_connection *c, tls_error *e)
   }
 }
 
+static void release(void *p)
+{
+  SSL_free(p);
+}
+
 /* conn:getocsp() -> status: ssl.OcspStatus | nil | nil, message, detail
    On a client what the server's OCSP response says about its certificate, nil alone when none came, which is so on a
    resumed connection too; "closed" when there is no connection. Answers after a failed handshake too.
@@ -232,6 +237,7 @@ static int getocsp(lua_State *L)
   const tls_connection *c = tls_checkconnection(L, 1);
   const unsigned char *der = NULL;
   tls_ocsp_facts facts;
+  tls_box *box = tls_newbox(L, release); /* keeps the response: a finalizer may close the connection while it is pushed */
   if (c->state == TLS_STATE_CLOSED || (c->state == TLS_STATE_NEW && !c->failed)) {
     return tls_fail_closed(L);
   }
@@ -246,6 +252,7 @@ static int getocsp(lua_State *L)
   if (c->ocsp != TLS_OCSP_UNCHECKED) {
     facts.verdict = c->ocsp;
   }
+  box->p = SSL_up_ref(c->ssl) == 1 ? c->ssl : NULL;
   tls_ocsp_push(L, &facts, der, n);
   return 1;
 }

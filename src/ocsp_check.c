@@ -308,9 +308,11 @@ static void release(void *p)
 int tls_ocsp_request(lua_State *L)
 {
   int n = 0;
-  X509 *cert = tls_selfcertificate(L)->cert;
-  X509 *issuer = tls_checkcertificate(L, 2);
+  tls_selfcertificate(L);
+  tls_checkcertificate(L, 2);
   tls_box *box = tls_newbox(L, release);
+  X509 *cert = tls_selfcertificate(L)->cert; /* only now: a finalizer may have closed it */
+  X509 *issuer = tls_checkcertificate(L, 2);
   tls_error_clear();
   int issued = X509_check_issued(issuer, cert);
   if (issued != X509_V_OK) {
@@ -335,9 +337,11 @@ int tls_ocsp_checkcert(lua_State *L)
 {
   size_t n;
   tls_ocsp_facts facts;
+  tls_selfcertificate(L);
+  tls_checkcertificate(L, 2);
+  const unsigned char *der = (const unsigned char *)luaL_checklstring(L, 3, &n); /* of a number it makes a string */
   X509 *cert = tls_selfcertificate(L)->cert;
   X509 *issuer = tls_checkcertificate(L, 2);
-  const unsigned char *der = (const unsigned char *)luaL_checklstring(L, 3, &n);
   tls_error_clear();
   tls_ocsp_examine(&facts, der, n, cert, issuer, 1);
   tls_ocsp_push(L, &facts, der, n);

@@ -23,9 +23,14 @@
    With less there are more system calls, with more there is more to copy. */
 #define AHEAD (2 * (5 + 8 + 16384 + 16) + 5)
 
+/* Bytes that one step takes from the socket. OpenSSL reads on until it has plaintext: a peer that sends messages without any
+   (tickets, key updates, attempts to renegotiate) as fast as they are worked off would keep it there, past every timeout. */
+#define STEP_MAX 65536
+
 typedef struct readahead {
   int fd;
   bool on;
+  size_t taken; /* bytes, in this step */
   unsigned char *buf; /* what was read ahead: buf[head..tail); NULL when there is none */
   size_t head, tail;
 } readahead;
@@ -55,6 +60,7 @@ static ssize_t refill(readahead *a, char *p, size_t n)
   }
   a->head = a->tail = 0;
   ssize_t got = readv(a->fd, parts, a->buf != NULL ? 2 : 1);
+  a->taken += got > 0 ? (size_t)got : 0;
   if (got > 0 && (size_t)got > n) {
     a->tail = (size_t)got - n;
     got = (ssize_t)n;
@@ -71,6 +77,11 @@ static int read_socket(BIO *bio, char *p, size_t n, size_t *got)
   if (a->head < a->tail) {
     *got = serve(a, p, n);
     return 1;
+  }
+  if (a->taken >= STEP_MAX) { /* as if there were nothing more: who waits for the socket finds that there is */
+    errno = EAGAIN;
+    BIO_set_retry_read(bio);
+    return -1;
   }
   ssize_t count = refill(a, p, n);
   if (count > 0) {
@@ -169,6 +180,14 @@ static readahead *of(const SSL *ssl)
 {
   BIO *bio = SSL_get_rbio(ssl);
   return bio != NULL && method != NULL && BIO_method_type(bio) == type ? BIO_get_data(bio) : NULL;
+}
+
+void tls_readahead_step(const SSL *ssl)
+{
+  readahead *a = of(ssl);
+  if (a != NULL) {
+    a->taken = 0;
+  }
 }
 
 void tls_readahead_start(SSL *ssl)

@@ -124,13 +124,20 @@ SSL_SESSION *tls_session_parse(const unsigned char *data, size_t n)
   return s;
 }
 
+/* Without one, OpenSSL asks at the terminal for the password of an encrypted block. */
+static int no_password(char *buf, int size, int rwflag, void *arg)
+{
+  (void)buf, (void)size, (void)rwflag, (void)arg;
+  return -1;
+}
+
 static SSL_SESSION *parse_text(const char *text, size_t n)
 {
   SSL_SESSION *s = tls_session_parse((const unsigned char *)text, n);
   if (s == NULL && n <= INT_MAX) {
     tls_error_clear();
     BIO *bio = BIO_new_mem_buf(text, (int)n);
-    s = bio != NULL ? PEM_read_bio_SSL_SESSION(bio, NULL, NULL, NULL) : NULL;
+    s = bio != NULL ? PEM_read_bio_SSL_SESSION(bio, NULL, no_password, NULL) : NULL;
     BIO_free(bio);
   }
   return s;
@@ -183,6 +190,9 @@ static int getsession(lua_State *L)
     return tls_fail_closed(L);
   }
   session *s = push_session(L);
+  if (c->ssl == NULL) { /* a finalizer has closed it */
+    return tls_fail_closed(L);
+  }
   s->p = c->server ? NULL : resumable(c);
   tls_error_clear();
   if (s->p == NULL) {

@@ -149,6 +149,9 @@ static int setticketkeys(lua_State *L)
       return bad;
     }
   }
+  if (ctx->ctx == NULL) { /* by a metamethod of the tables */
+    return tls_refuse(L, "the context was closed while its ticket keys were read");
+  }
   box->p = s->keys;
   s->keys = keys;
   tls_emptybox(box);

@@ -254,13 +254,14 @@ void tls_verify_error(const tls_connection *c, tls_error *e)
   if (c->server && ctx != NULL && !ctx->trusting) {
     e->hint = "this server trusts no CA: name that of its clients by cafile";
   }
-  e->host = c->ssl != NULL ? X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0) : NULL;
-  if (c->ssl != NULL && e->host == NULL) {
-    char *ip = X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl));
-    snprintf(e->buf, sizeof e->buf, "%s", ip != NULL ? ip : "");
+  if (c->ssl != NULL) {
+    const char *host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(c->ssl), 0);
+    char *ip = host == NULL ? X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(c->ssl)) : NULL;
+    /* A copy, for a finalizer may close the connection before it is used. OpenSSL's reason, the text, is not in buf. */
+    snprintf(e->buf, sizeof e->buf, "%s", host != NULL ? host : ip != NULL ? ip : "");
     OPENSSL_free(ip);
     tls_error_clear(); /* no address is an error to OpenSSL */
-    e->host = *e->buf != '\0' ? e->buf : NULL; /* OpenSSL's reason, the text, is not in buf */
+    e->host = *e->buf != '\0' ? e->buf : NULL;
   }
 }
 
@@ -346,9 +347,11 @@ static const tls_verify_log *log_of(const tls_connection *c)
   return s != NULL ? SSL_SESSION_get_ex_data(s, session_index) : NULL;
 }
 
-/* Pushes { [depth + 1] = { text, ... } }. */
-static void push_log(lua_State *L, const tls_verify_log *log)
+/* Pushes { [depth + 1] = { text, ... } }. A finalizer may close the connection meanwhile: what is pushed comes from a copy. */
+static void push_log(lua_State *L, const tls_verify_log *from)
 {
+  _Alignas(tls_verify_log) unsigned char copy[sizeof *from + LOG_MAX * sizeof from->entry[0]];
+  const tls_verify_log *log = memcpy(copy, from, log_size(from->n));
   lua_newtable(L);
   for (int i = 0; i < log->n; i++) {
     int slot = log->entry[i].depth + 1;

@@ -300,10 +300,11 @@ int tls_names_ocspurl(lua_State *L)
 int tls_names_oneline(lua_State *L)
 {
   static const char *const names[] = {"subject", "issuer", NULL};
-  X509 *cert = tls_selfcertificate(L)->cert;
+  tls_selfcertificate(L);
   luaL_optstring(L, 2, NULL); /* LuaJIT's luaL_checkoption takes the default for any other type */
   bool issuer = luaL_checkoption(L, 2, "subject", names) == 1;
   tls_box *box = tls_newbox(L, free_text);
+  X509 *cert = tls_selfcertificate(L)->cert; /* only now: a finalizer may have closed it */
   tls_error_clear();
   box->p = X509_NAME_oneline(issuer ? X509_get_issuer_name(cert) : X509_get_subject_name(cert), NULL, 0);
   if (box->p == NULL) {

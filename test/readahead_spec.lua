@@ -181,6 +181,50 @@ describe("read-ahead", function()
     wire:close()
   end)
 
+  -- An engine makes the stream beforehand: key updates, which OpenSSL works off without coming back.
+  it("takes a share of a flood without plaintext, and no more, in one call", function()
+    local sock, raw = S.tcp()
+    local c, server = assert(S.ssl.wrap(sock, S.client())), S.ssl.engine(S.server { protocol = "tlsv1_3" })
+    c:settimeout(0)
+    raw:settimeout(0)
+    local cdone, sdone
+    S.poll(function()
+      cdone = cdone or c:dohandshake()
+      local data, _, partial = raw:receive(65536)
+      server:feed(data or partial)
+      sdone = sdone or server:dohandshake()
+      assert(raw:send(server:drain()))
+      return cdone and sdone
+    end, "the handshake")
+    local updates, size = {}, 0
+    while size < 400000 do
+      assert(server:keyupdate("send"))
+      updates[#updates + 1] = server:drain()
+      size = size + #updates[#updates]
+    end
+    assert(server:send("end"))
+    local flood, at = table.concat(updates) .. server:drain(), 1
+    local function pour()
+      local last, _, partial = raw:send(flood, at)
+      at = (last or partial) + 1
+    end
+    S.poll(function()
+      pour()
+      return at > 300000
+    end, "the socket to take the flood")
+    local calls = 0
+    S.poll(function()
+      pour()
+      calls = calls + 1
+      local data, message = c:receive(3)
+      assert.is_true(data == "end" or message == "wantread", message)
+      return data
+    end, "the end")
+    assert.is_true(calls >= 5, calls)
+    c:close()
+    raw:close()
+  end)
+
   it("off leaves in the socket what is not of the record at hand", function()
     local c, wire, cipher = prepared(messages, { readahead = false })
     wire:send(cipher .. "plain text")

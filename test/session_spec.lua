@@ -155,6 +155,15 @@ describe("client sessions", function()
     assert.error_matches(function() ssl.loadsession() end, "string expected")
   end)
 
+  it("are not asked for a password on the terminal", function()
+    local out = S.terminal(pending, [[
+      local name = "SSL SESSION PARAMETERS-----\n"
+      print(require("ssl").loadsession("-----BEGIN " .. name .. "Proc-Type: 4,ENCRYPTED\n" ..
+        "DEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\nMTIzNDU2Nzg5MDEyMzQ1Ng==\n-----END " .. name))]])
+    assert.matches("^nil\terror loading session", out)
+    assert.is_nil(out:find("pass phrase", 1, true))
+  end)
+
   it("that are cut or changed at any byte resume, fall back or are refused, and never crash", function()
     local cctx, sctx = contexts("tlsv1_3")
     local text = visit(cctx, sctx):export()

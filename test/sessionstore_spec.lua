@@ -217,6 +217,30 @@ describe("a session store", function()
       end
     end)
 
+    it("may close the connection when it is told of a bad session over " .. version, function()
+      local store = memory()
+      local last
+      local remove = store.remove
+      store.remove = function(id)
+        if last then last:close() end
+        remove(id)
+      end
+      local cctx, sctx = client(), stored(version, store)
+      local _, _, c, s = visit(cctx, sctx)
+      S.raw(c, function(sock) sock:send(("\22\3\3\255\255garbage"):rep(9)) end)
+      S.receive(s, 1)
+      c:close()
+      s:close()
+      c, s = S.wrapped(cctx, sctx)
+      last = s
+      local _, sr = S.shake(c, s)
+      assert.equal(1, store.calls.remove)
+      assert.is_false(sr[1])
+      assert.equal("closed", sr[2])
+      assert.equal("closed", select(2, s:receive(1)))
+      c:close()
+    end)
+
     it("may be half a store over " .. version, function()
       local store = memory()
       local cctx = client()

@@ -468,6 +468,27 @@ describe("TLS over an object", function()
     assert.equal(10, #partial)
   end)
 
+  it("takes any number of records in one string at the cost of their bytes", function()
+    local records, given = ("\23\3\3\0\0"):rep(400000), false
+    local object = { send = function(_, data) return #data end, settimeout = function() end }
+    function object.receive()
+      if given then return nil, "timeout" end
+      given = true
+      return records
+    end
+    local conn = assert(ssl.wrap(object, S.client()))
+    local before = os.clock()
+    assert.equal("unexpected message", select(2, conn:dohandshake()))
+    assert.is_true(os.clock() - before < 8)
+  end)
+
+  it("hands the engine a string of many pieces in order", function()
+    local client, server = overchannel()
+    S.shake(client, server)
+    local sent = ("0123456789abcdef"):rep(20000)
+    assert.equal(sent, S.transfer(server, client, sent))
+  end)
+
   it("is refused to what cannot carry bytes", function()
     for _, junk in ipairs { {}, { send = print }, { receive = print }, "x", 5, true } do
       S.raises("bad argument #1 to 'wrap'", function() ssl.wrap(junk, S.client()) end)

@@ -75,10 +75,11 @@ local ownheaders = { "authorization", "cookie", "host" }
 -- Whom to trust in the place of a proxy that has no settings of its own.
 local trust = { "cafile", "capath", "cadata", "crlfile", "crldata", "verifyext", "depth" }
 
+-- Without SNI (servername = false) the certificate must be for the host all the same.
 local function withservername(cfg, host)
-  if cfg.servername ~= nil then return cfg end
+  if cfg.servername or cfg.servername == false and cfg.verifyname ~= nil then return cfg end
   local this = copy(cfg)
-  this.servername = dial.name(host)
+  this[cfg.servername == nil and "servername" or "verifyname"] = dial.name(host)
   return this
 end
 

@@ -87,11 +87,16 @@ local function lacking(record)
 end
 
 -- What is left of the last record, of which an object that does not count may have given more than it was asked for.
+-- The peer decides how many records that are: the string is cut once, at the end.
 local function unfinished(record)
-  while #record >= HEADER and lacking(record) <= 0 do
-    record = record:sub(#record + lacking(record) + 1)
+  local at = 1
+  while #record - at + 1 >= HEADER do
+    local high, low = record:byte(at + 3, at + 4)
+    local after = at + HEADER + high * 256 + low
+    if after > #record + 1 then break end
+    at = after
   end
-  return record
+  return record:sub(at)
 end
 
 local function take(self)
@@ -108,14 +113,16 @@ end
 -- Feeds the engine something of what the peer sent. True; or nil, message.
 local function fill(self, started)
   if occupied(self, "reader") then return nil, "timeout" end
-  local bytes, message = self.held, nil
+  local bytes, from, message = self.held, self.heldfrom, nil
   if not bytes then
+    from = 1
     settime(self, started)
     bytes, message = alone(self, "reader", take)
   end
   if not bytes or bytes == "" then return nil, message or "closed" end
-  self.held = #bytes > PIECE and bytes:sub(PIECE + 1) or nil
-  return self.engine:feed(bytes:sub(1, PIECE))
+  local last = from + PIECE - 1
+  self.held, self.heldfrom = last < #bytes and bytes or nil, last + 1
+  return self.engine:feed(bytes:sub(from, last))
 end
 
 -- Carries bytes until the engine can go on that said `want` (nil: it has done its work). False: the time is over.

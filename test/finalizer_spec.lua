@@ -1,0 +1,80 @@
+-- Methods while a finalizer closes their connection: each value that a method makes may run the collector, and that a
+-- finalizer of the program's, such as that of an object which wraps the connection and which nobody holds any more.
+
+local S = require "support"
+
+local function litter(f)
+  if newproxy then -- luacheck: ignore 113
+    getmetatable(newproxy(true)).__gc = f -- luacheck: ignore 113
+  else
+    setmetatable({}, { __gc = f })
+  end
+end
+
+local client = S.client { cafile = S.cert("rootB"), verifyext = "lsec_continue" }
+
+-- Calls method with a collector that is about to finalize garbage which closes the connection; `check` sees its result.
+local function meddle(method, check, rounds)
+  for i = 1, rounds do
+    local c, s = S.wrapped(client, S.server())
+    S.shake(c, s)
+    local closed = false
+    litter(function()
+      closed = true
+      c:close()
+    end)
+    collectgarbage("stop")
+    local n = 0
+    repeat
+      n = n + 1
+      collectgarbage("step", 0)
+    until closed or n == i * 37 % 700
+    collectgarbage("restart")
+    check(method(c))
+    c:close()
+    s:close()
+  end
+end
+
+local subjects = {
+  getpeerchain = function(c)
+    local chain, message = c:getpeerchain()
+    if not chain then return message end
+    local names = {}
+    for i, cert in ipairs(chain) do names[i] = cert:serial() end
+    return table.concat(names, " ")
+  end,
+  getpeerverification = function(c)
+    local ok, problems = c:getpeerverification()
+    if ok or type(problems) == "string" then return problems end
+    return problems[1][1]
+  end,
+  info = function(c)
+    local info, message = c:info()
+    return info and info.cipher .. info.group .. info.protocol or message
+  end,
+  exportkeyingmaterial = function(c)
+    local bytes, message = c:exportkeyingmaterial("label", 50000)
+    return bytes and #bytes or message
+  end,
+  getsession = function(c)
+    local session, message = c:getsession()
+    return session and "session" or message or "none"
+  end,
+  getocsp = function(c)
+    local status, message = c:getocsp()
+    return status or message or "none"
+  end,
+}
+
+describe("a connection that a finalizer closes in the middle of", function()
+  for name, method in pairs(subjects) do
+    it(name .. " gives all or nothing", function()
+      local c, s = S.connected(client, S.server())
+      local expected = method(c)
+      c:close()
+      s:close()
+      meddle(method, function(got) assert.is_true(got == expected or got == "closed", got) end, 19)
+    end)
+  end
+end)
