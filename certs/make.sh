@@ -72,7 +72,7 @@ is_complete() {
 }
 
 is_complete && exit 0
-command -v openssl >/dev/null || { echo "certs/make.sh: the openssl command is missing" >&2; exit 1; }
+command -v openssl >/dev/null || { echo "certs/make.sh: the openssl command is missing, install openssl" >&2; exit 1; }
 
 # One maker at a time. A lock whose owner is gone is taken over.
 mkdir -p "$(dirname "$out")"

@@ -136,9 +136,14 @@ describe("make, where something is missing,", function()
       shell(("ln -s $(command -v %s) %s/%s"):format(name, dir, name))
     end
     shell("chmod +x " .. dir .. "/*")
-    local output, status = shell(("PATH=%s tools/deps.sh rock"):format(dir))
-    assert.equal(1, status)
-    assert.matches("no sudo to install them by%. As root:\n *apt%-get install [%-a-z]+ luarocks\n", output)
+    local function asks()
+      local output, status = shell(("PATH=%s tools/deps.sh rock"):format(dir))
+      assert.equal(1, status)
+      assert.matches("no sudo to install them by%. As root:\n *apt%-get install [%-a-z]+ luarocks\n", output)
+    end
+    asks()
+    shell(("printf '#!/bin/sh\\nexit 1\\n' >%s/sudo; chmod +x %s/sudo"):format(dir, dir)) -- one that refuses
+    asks()
   end)
 end)
 

@@ -88,12 +88,12 @@ done
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null || {
+  as_root=sudo
+  if ! { command -v sudo >/dev/null && sudo true; }; then
     echo "tools/deps.sh: packages are missing, and there is no sudo to install them by. As root:" >&2
     echo "  apt-get install --no-install-recommends$missing" >&2
     exit 1
-  }
-  as_root=sudo
+  fi
 fi
 
 if [ ! -e /etc/hosts ]; then
