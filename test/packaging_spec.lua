@@ -147,6 +147,23 @@ describe("make, where something is missing,", function()
   end)
 end)
 
+describe("the Debian package", function()
+  it("has its build dependencies among what make deb installs", function()
+    local wanted = S.read("packaging/debian/control"):match("\nBuild%-Depends:(.-)\n%u")
+    local group = S.read("tools/deps.sh"):match("\n    deb%) (.-);;")
+    local count = 0
+    for name in wanted:gmatch("[^,]+") do
+      name = name:match("[%w.+-]+")
+      local lua = name:match("lua(5%.%d)")
+      if lua then assert.is_truthy(group:find(" " .. lua, 1, true), name)
+      elseif name ~= "debhelper-compat" then assert.is_truthy(group:find(" " .. name .. " ", 1, true), name) end
+      count = count + 1
+    end
+    assert.is_true(count >= 5)
+    assert.is_truthy(group:find(" build-essential ", 1, true)) -- which every package may take for granted
+  end)
+end)
+
 describe("the rockspec of the release", function()
   local function read(path)
     local spec, text = {}, S.read(path)

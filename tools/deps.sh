@@ -38,7 +38,8 @@ packages() {
     valgrind) echo valgrind libc6-dbg ;;
     fuzz) echo clang libclang-rt-14-dev openssl lua-socket ;;
     rock) echo luarocks ;;
-    deb) echo dpkg-dev debhelper lintian fakeroot debootstrap; for v in 5.1 5.2 5.3 5.4; do lua_packages $v; done ;;
+    deb) echo build-essential pkg-config libssl-dev dpkg-dev debhelper lintian fakeroot debootstrap
+      for v in 5.1 5.2 5.3 5.4; do lua_packages $v; done ;;
     doc) echo cmark-gfm ;; # the site
     bench) echo openssl lua-socket lua-sec lua-luaossl lua-cqueues valgrind strace ;;
     all)
