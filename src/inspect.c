@@ -128,7 +128,6 @@ static const tls_connection *shaken(lua_State *L)
 /* The same, and pushes a box that keeps its SSL: each value that is pushed may run a finalizer, which may close it. */
 static const tls_connection *hold(lua_State *L)
 {
-  tls_checkconnection(L, 1);
   tls_box *box = tls_newbox(L, release);
   const tls_connection *c = shaken(L);
   if (c != NULL && SSL_up_ref(c->ssl) == 1) {
@@ -192,6 +191,7 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
    handshake and when closed. SSL_get_current_cipher(3), SSL_get_pending_cipher(3). */
 static int info(lua_State *L)
 {
+  tls_checkconnection(L, 1);
   lua_settop(L, 2);
   const tls_connection *c = hold(L);
   const SSL *ssl = c != NULL ? c->ssl : NULL;
