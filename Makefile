@@ -344,6 +344,20 @@ $(BUILD)/threads: test/threads/threads.c $(BUILD)/flags
 	$(quiet)$(compile) $(LDFLAGS) -Wl,-E -o $@ $< \
 	  $(LUA_LIBS) -lpthread
 
+# The same under valgrind's helgrind and DRD, which see OpenSSL and Lua as well, at some hundred times the time. What is left
+# out and why is in test/threads/valgrind.supp.
+.PHONY: helgrind drd
+helgrind drd:
+	@$(deps) build test valgrind
+	@$(MAKE) --no-print-directory all certs $(BUILD)/threads-$@
+	@$(env) valgrind --tool=$@ --quiet --num-callers=40 --error-exitcode=99 --suppressions=test/threads/valgrind.supp \
+	  $(BUILD)/threads-$@ test/threads/visit.lua $(THREADS) $(ROUNDS)
+
+$(BUILD)/threads-%: test/threads/threads.c test/threads/once.c $(BUILD)/flags
+	$(say) "  LD $@"
+	$(quiet)$(compile) -D_GNU_SOURCE -DCHECKER='<valgrind/$*.h>' $(LDFLAGS) -Wl,-E -o $@ $(filter %.c,$^) \
+	  $(shell $(PKG_CONFIG) --libs $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS)))) -lpthread -ldl
+
 # libFuzzer's program, with Lua 5.4 and the whole library linked in, on each test/fuzz/NAME.lua in turn (with -j2 on two at a
 # time) or on TARGET alone, for SECONDS each. Inputs, findings and logs stay in build/fuzz; fuzz-table adds the logs up.
 FUZZ := build/fuzz

@@ -16,14 +16,17 @@ struct tls_psk {
   size_t nkey;
 };
 
-/* Remembers what the peers agreed on, for getpskidentity: OpenSSL tells it of TLS 1.2 only. */
-static void note_identity(const SSL *ssl, const char *identity)
+/* Remembers what the peers agreed on, for getpskidentity: OpenSSL tells it of TLS 1.2 only. Without memory there is no
+   handshake: a server that asks who has come must not hear "nobody". */
+static bool note_identity(const SSL *ssl, const char *identity)
 {
   tls_connection *c = tls_connectionof(ssl);
-  if (c != NULL) {
-    OPENSSL_free(c->pskidentity);
-    c->pskidentity = OPENSSL_strdup(identity);
+  if (c == NULL) {
+    return true;
   }
+  OPENSSL_free(c->pskidentity);
+  c->pskidentity = OPENSSL_strdup(identity);
+  return c->pskidentity != NULL;
 }
 
 /* ---- keys of a function ---- */
@@ -91,20 +94,16 @@ static unsigned int psk_client_cb(SSL *ssl, const char *hint, char *identity, un
 {
   psk_query q = {ssl, hint, identity, maxidentity, psk, maxpsk, 0};
   unsigned int n = ask_psk(&q);
-  if (n > 0 && n <= maxpsk) {
-    note_identity(ssl, identity);
-  }
-  return n;
+  bool chosen = n > 0 && n <= maxpsk;
+  return !chosen || note_identity(ssl, identity) ? n : UINT_MAX;
 }
 
 static unsigned int psk_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
 {
   psk_query q = {ssl, identity, NULL, 0, psk, maxpsk, 0};
   unsigned int n = ask_psk(&q);
-  if (n > 0 && n <= maxpsk) {
-    note_identity(ssl, identity);
-  }
-  return n;
+  bool chosen = n > 0 && n <= maxpsk;
+  return !chosen || note_identity(ssl, identity) ? n : UINT_MAX;
 }
 
 void tls_callback_psk(SSL_CTX *ctx, bool server)
@@ -133,8 +132,7 @@ static unsigned int fixed_client_cb(SSL *ssl, const char *hint, char *identity, 
     return 0;
   }
   memcpy(identity, ctx->psk->identity, sizeof ctx->psk->identity);
-  note_identity(ssl, identity);
-  return give_key(ctx->psk, psk, maxpsk);
+  return note_identity(ssl, identity) ? give_key(ctx->psk, psk, maxpsk) : UINT_MAX;
 }
 
 static unsigned int fixed_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
@@ -143,8 +141,7 @@ static unsigned int fixed_server_cb(SSL *ssl, const char *identity, unsigned cha
   if (ctx == NULL || ctx->psk == NULL || strcmp(identity, ctx->psk->identity) != 0) {
     return 0;
   }
-  note_identity(ssl, identity);
-  return give_key(ctx->psk, psk, maxpsk);
+  return note_identity(ssl, identity) ? give_key(ctx->psk, psk, maxpsk) : UINT_MAX;
 }
 
 /* setpsk(ctx, identity, key): the one key of a context, of 1 to 512 bytes, known to the peer by its identity, 1 to 255 bytes.

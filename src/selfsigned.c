@@ -134,12 +134,13 @@ static bool set_serial(X509 *cert)
   return ok;
 }
 
+/* Not X509V3_EXT_conf_nid: it sets a variable of the process, without a lock, though there is nothing to read from. */
 static bool add_extension(X509 *cert, int nid, const char *value)
 {
   X509V3_CTX v3;
   X509V3_set_ctx_nodb(&v3);
   X509V3_set_ctx(&v3, cert, cert, NULL, NULL, 0);
-  X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &v3, nid, value);
+  X509_EXTENSION *ext = X509V3_EXT_nconf_nid(NULL, &v3, nid, value);
   bool ok = ext != NULL && X509_add_ext(cert, ext, -1) == 1;
   X509_EXTENSION_free(ext);
   return ok;

@@ -110,6 +110,29 @@ local scenarios = {
       end)
       return with(psk.c or S.client(psk), S.server(psk), echo)
     end]],
+  ["who has come with a key"] = [[
+    local function pair(version, fixed)
+      local t = { protocol = version, psk = fixed or function() return "me", ("k"):rep(32) end, certificate = S.NONE,
+        key = S.NONE, cafile = S.NONE, verify = "none", ciphers = "PSK" }
+      local client = assert(ssl.newcontext(S.client(t)))
+      t.psk = fixed or function(id) return id == "me" and ("k"):rep(32) end
+      return { client, assert(ssl.newcontext(S.server(t))) }
+    end
+    local pairs_ = {}
+    for _, version in ipairs { "tlsv1_3", "tlsv1_2" } do
+      pairs_[#pairs_ + 1] = pair(version)
+      pairs_[#pairs_ + 1] = pair(version, { identity = "me", key = ("k"):rep(32) })
+    end
+    return function()
+      for _, p in ipairs(pairs_) do
+        with(p[1], p[2], function(c, s)
+          same(s:getpskidentity(), "me", "who has come")
+          same(c:getpskidentity(), "me", "who we are")
+          echo(c, s)
+        end)
+      end
+      return true
+    end]],
   ["resumption and stores"] = [[
     local data = {}
     local store = { tickets = false, get = function(id) return data[id] end, set = function(id, s) data[id] = s end,

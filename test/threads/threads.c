@@ -1,6 +1,7 @@
 /*
  * threads.c: Lua states in threads of one process, each of which runs the same script on the same library at the same time.
- * `make tsan` builds it and ssl.so with ThreadSanitizer; it is a plain program otherwise, for helgrind and the speed.
+ * `make tsan` builds it and ssl.so with ThreadSanitizer, `make helgrind` with a pthread_once that valgrind's checkers of
+ * threads understand; it is a plain program otherwise, for the speed.
  *
  *   threads SCRIPT THREADS ROUNDS       the script's arguments are its thread's number and ROUNDS
  *
