@@ -390,7 +390,7 @@ $(FUZZ)/target: test/fuzz/target.c test/fuzz/random.c test/fuzz/random.h $(SOURC
 	$(quiet)$(fuzz_cc) -fsanitize=fuzzer,address,undefined -o $@ $(filter-out %.h,$^) \
 	  $(LUA_LIBS) $(OPENSSL_LIBS)
 
-# Calls that fail, one after the other: allocations of Lua's, of OpenSSL's and of ours, and calls on sockets; test/faults. FAULTS
+# Calls that fail, one after the other: allocations of Lua's, of OpenSSL's and of ours, calls on sockets and files; test/faults. FAULTS
 # narrows it down: -k KIND, -o SCENARIO, -e EVERY, -p POINT (driver.c has them all). The small form takes about a minute.
 FAULTS ?=
 faults_driver = $(BUILD)/faults
@@ -410,6 +410,7 @@ faults-small:
 	@$(deps) build test
 	@$(MAKE) --no-print-directory certs $(faults_driver)
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k lua -k own -k socket -e 29
+	@$(env) $(faults_driver) -x test/faults/openssl.txt -k file -e 2
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -e 701
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -m once -o wrongname-tlsv1_3
 

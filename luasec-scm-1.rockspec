@@ -60,6 +60,7 @@ build = {
         "src/ocsp.c",
         "src/ocsp_check.c",
         "src/options.c",
+        "src/pemfile.c",
         "src/policy.c",
         "src/psk.c",
         "src/readahead.c",

@@ -118,6 +118,15 @@ static bool no_start_line(void)
   return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
 }
 
+static bool pem_ends(BIO *bio)
+{
+  bool end = !tls_pem_cut(bio) && no_start_line();
+  if (end) {
+    tls_error_clear();
+  }
+  return end;
+}
+
 /* Adds the certificates that follow in PEM. */
 static bool read_certificates(BIO *bio, STACK_OF(X509) *list)
 {
@@ -128,18 +137,14 @@ static bool read_certificates(BIO *bio, STACK_OF(X509) *list)
       return false;
     }
   }
-  if (!no_start_line()) {
-    return false;
-  }
-  tls_error_clear();
-  return true;
+  return pem_ends(bio);
 }
 
 /* OpenSSL reads one value and leaves what follows, which may be the intermediates that somebody expects to be sent. */
 static bool ends(BIO *bio)
 {
   unsigned char more;
-  return BIO_read(bio, &more, 1) <= 0;
+  return BIO_read(bio, &more, 1) <= 0 && !tls_pem_cut(bio);
 }
 
 /* The leaf and what follows it. */
@@ -152,7 +157,7 @@ static bool read_chain(const tls_source *s, BIO *bio, tls_material *m)
   if (m->leaf != NULL) {
     return read_certificates(bio, m->rest);
   }
-  if (!no_start_line() || !rewind_der(s, bio)) {
+  if (tls_pem_cut(bio) || !no_start_line() || !rewind_der(s, bio)) {
     return false;
   }
   tls_error_clear();
@@ -188,11 +193,7 @@ static bool read_crls(BIO *bio, STACK_OF(X509_CRL) *list)
       return false;
     }
   }
-  if (!no_start_line()) {
-    return false;
-  }
-  tls_error_clear();
-  return true;
+  return pem_ends(bio);
 }
 
 /* Certification authorities publish their lists in DER. */

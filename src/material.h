@@ -51,4 +51,11 @@ STACK_OF(X509_CRL) *tls_material_crls(const tls_source *s, const char **why);
 /* The callback for PEM that has no password: OpenSSL's own would ask at the terminal for that of an encrypted block. */
 int tls_no_password(char *buf, int size, int rwflag, void *arg);
 
+/* ---- pemfile.c */
+
+/* True, and an error in OpenSSL's queue, when reading stopped at an error of the system and not at the end. */
+bool tls_pem_cut(BIO *bio);
+/* Adds what a file of certificates and lists has to a store, all of it; false, with OpenSSL's queue. */
+bool tls_pem_trust(X509_STORE *store, const char *path);
+
 #endif

@@ -7,7 +7,7 @@
  * other threads share them too. An entry is good for a path as long as the file's device, inode, size and times are the
  * same, which is asked of the system at each use.
  */
-#include "tls.h"
+#include "material.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +198,7 @@ static tls_store *share(const char *path, const identity *id, X509_STORE *store)
 static X509_STORE *parse(const char *path)
 {
   X509_STORE *store = X509_STORE_new();
-  if (store != NULL && X509_STORE_load_file(store, path) != 1) {
+  if (store != NULL && !tls_pem_trust(store, path)) {
     X509_STORE_free(store);
     store = NULL;
   }

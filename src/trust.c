@@ -45,7 +45,7 @@ static int make_private(tls_context *ctx)
     return 1;
   }
   X509_STORE *store = X509_STORE_new();
-  if (store == NULL || X509_STORE_load_file(store, tls_store_path(ctx->store)) != 1) {
+  if (store == NULL || !tls_pem_trust(store, tls_store_path(ctx->store))) {
     X509_STORE_free(store);
     return 0;
   }
@@ -60,7 +60,7 @@ static int load_file(tls_context *ctx, const char *file, const char *dir)
   if (!ctx->trusting && !ctx->ownstore && dir == NULL) {
     return load_shared(ctx, file);
   }
-  return make_private(ctx) && SSL_CTX_load_verify_file(ctx->ctx, file) == 1;
+  return make_private(ctx) && tls_pem_trust(SSL_CTX_get_cert_store(ctx->ctx), file);
 }
 
 /* The certificates, not the path: the file's content may change, and be the same elsewhere. */
@@ -82,7 +82,7 @@ static bool has_nul(lua_State *L, int arg)
 }
 
 /* locations(ctx [, cafile [, capath]]): trusts the certificates in a PEM file and in a directory of hashed names; at least
-   one must be given. SSL_CTX_load_verify_file(3). */
+   one must be given. SSL_CTX_load_verify_locations(3). */
 static int locations(lua_State *L)
 {
   static const char prefix[] = "error loading CA locations";

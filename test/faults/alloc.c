@@ -28,7 +28,7 @@ struct block {
 
 _Static_assert(sizeof(struct block) <= HEAD, "the head of a block is too long");
 
-long faults_lua_bytes;
+long faults_lua_blocks;
 static struct block *newest;
 static unsigned long serial, marked;
 
@@ -179,7 +179,8 @@ void __wrap_free(void *p)
   }
 }
 
-/* ---- Lua's: those that make a block smaller may not fail */
+/* ---- Lua's: those that make a block smaller may not fail. Blocks are counted, not bytes: LuaJIT gives back a closure that it
+   had no memory to finish with a smaller size than it took. */
 
 void *faults_lua_alloc(void *ud, void *p, size_t osize, size_t nsize)
 {
@@ -189,7 +190,7 @@ void *faults_lua_alloc(void *ud, void *p, size_t osize, size_t nsize)
   }
   if (nsize == 0) {
     __real_free(p);
-    faults_lua_bytes -= (long)osize;
+    faults_lua_blocks -= p != NULL;
     return NULL;
   }
   if (nsize > osize && faults_due(FAULTS_LUA, NULL, 0)) {
@@ -197,7 +198,7 @@ void *faults_lua_alloc(void *ud, void *p, size_t osize, size_t nsize)
   }
   void *q = __real_realloc(p, nsize);
   if (q != NULL) {
-    faults_lua_bytes += (long)nsize - (long)osize;
+    faults_lua_blocks += p == NULL;
   }
   return q;
 }

@@ -4,7 +4,7 @@
  * of it: success, a returned error, a memory error. What may not: a crash, a hang, any other raised error, an answer that
  * is wrong, a block of memory that is still there when the state is closed and was not without the fault.
  *
- * Arguments: -k KIND (lua, openssl, own, socket; several), -m once|sticky, -w WAY (of sockets: EINTR, EAGAIN, short, end,
+ * Arguments: -k KIND (lua, openssl, own, socket, file; several), -m once|sticky, -w WAY (of sockets: EINTR, EAGAIN, short, end,
  * ECONNRESET, EPIPE, errno-0), -o SCENARIO, -e N (every N-th call), -p N (that call alone, and the stack there),
  * -t SECONDS (how long one may take), -x FILE (OpenSSL's own). With FAULTS_TRACE set, lost blocks tell where they are from.
  */
@@ -118,6 +118,16 @@ static int resuming(lua_State *L)
   return 0;
 }
 
+static bool whole;
+
+/* whole(): what was read has been looked at, and nothing is missing. */
+static int looked(lua_State *L)
+{
+  (void)L;
+  whole = true;
+  return 0;
+}
+
 static lua_State *newlibs(void);
 
 /* fresh(chunk): runs it in a state of its own, which nothing of ours is loaded in yet; true, or its message. */
@@ -187,11 +197,17 @@ _Noreturn static void child(lua_State *L, int scenario)
   }
   lua_close(L);
   OPENSSL_thread_stop();
-  faults_result->luabytes = faults_lua_bytes;
   static char lost[400];
   faults_leaks(lost, sizeof lost);
-  if (faults_lua_bytes != 0) {
-    leave("wrong", "bytes of Lua's are alive after lua_close");
+  if (faults_lua_blocks != 0) {
+    snprintf(text, sizeof text, "%ld blocks of Lua's are alive after lua_close", faults_lua_blocks);
+    leave("wrong", text);
+  }
+  if (faults_files != 0) {
+    leave("leak", "a file is open");
+  }
+  if (faults_plan.kind == FAULTS_FILE && faults_result->struck && !whole && strcmp(other, "done") == 0) {
+    leave("wrong", "all went well without the whole of a file");
   }
   if (lost[0] != '\0') {
     leave("leak", lost);
@@ -277,12 +293,13 @@ static void sweep(lua_State *L, int scenario, const char *name)
          faults_plan.sticky ? " sticky" : "", calls, counts[0], counts[1], counts[2], left, bad, (long)(time(NULL) - began));
 }
 
-static void sweeps(lua_State *L, int scenario, const char *name, bool sockets)
+static void sweeps(lua_State *L, int scenario, const char *name, bool sockets, bool files)
 {
   for (int kind = 0; kind < FAULTS_KINDS; kind++) {
     bool many = kind == FAULTS_SOCKET;
     int last = many ? FAULTS_WAYS - 1 : FAULTS_NOMEM;
-    for (int way = many ? FAULTS_EINTR : FAULTS_NOMEM; want.kinds[kind] && (!many || sockets) && way <= last; way++) {
+    for (int way = many ? FAULTS_EINTR : FAULTS_NOMEM; want.kinds[kind] && (!many || sockets) && (kind != FAULTS_FILE || files) && way <= last;
+         way++) {
       for (int sticky = 0; sticky < 2; sticky++) {
         if ((want.way < 0 || want.way == way) && (want.mode < 0 || want.mode == sticky)) {
           faults_plan = (struct faults_plan){.kind = (enum faults_kind)kind, .way = (enum faults_way)way, .sticky = sticky};
@@ -330,7 +347,8 @@ static lua_State *newlibs(void)
 static lua_State *newstate(void)
 {
   static const luaL_Reg functions[] = {{"violated", violated}, {"clean", clean}, {"pause", pausing}, {"resume", resuming},
-                                      {"fresh", fresh}, {NULL, NULL}};
+                                      {"fresh", fresh}, {"whole", looked},
+                                      {NULL, NULL}};
   lua_State *L = newlibs();
   lua_newtable(L);
   for (const luaL_Reg *f = functions; f->name != NULL; f++) {
@@ -351,12 +369,14 @@ static void try(lua_State *L, int i)
   char name[64];
   snprintf(name, sizeof name, "%s", lua_tostring(L, -2));
   bool sockets = lua_toboolean(L, -1);
+  lua_getfield(L, -3, "files");
+  bool files = lua_toboolean(L, -1);
   lua_settop(L, 1);
   if (want.only != NULL && strcmp(want.only, name) != 0) {
     return;
   }
   check(L, call(L, "prepare", i, 0));
-  sweeps(L, i, name, sockets);
+  sweeps(L, i, name, sockets, files);
   check(L, call(L, "forget", i, 0));
 }
 

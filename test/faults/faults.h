@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /* What can fail. LUA: the interpreter's allocations. OPENSSL: OpenSSL's. OWN: malloc and its kin in src/. SOCKET: calls on
-   sockets, by whomever. */
-enum faults_kind { FAULTS_LUA, FAULTS_OPENSSL, FAULTS_OWN, FAULTS_SOCKET, FAULTS_KINDS };
+   sockets, by whomever. FILE: opening and reading files. */
+enum faults_kind { FAULTS_LUA, FAULTS_OPENSSL, FAULTS_OWN, FAULTS_SOCKET, FAULTS_FILE, FAULTS_KINDS };
 
 /* How a call on a socket fails; the first value is for allocations, which know one way only. */
 enum faults_way { FAULTS_NOMEM, FAULTS_EINTR, FAULTS_EAGAIN, FAULTS_SHORT, FAULTS_END, FAULTS_RESET, FAULTS_PIPE,
@@ -36,7 +36,6 @@ struct faults_result {
   bool finished;        /* the child came to its end */
   char outcome[16];     /* "done", "error", "memory" or "wrong" */
   char text[512];
-  long luabytes;        /* alive after the state was closed */
   long blocks;          /* OpenSSL's and ours alive then, from before the child */
 };
 
@@ -50,7 +49,7 @@ bool faults_due(enum faults_kind kind, const char *file, int line);
 
 void faults_alloc_start(void);                                      /* before anything else */
 void *faults_lua_alloc(void *ud, void *p, size_t osize, size_t nsize);
-extern long faults_lua_bytes;
+extern long faults_lua_blocks;
 
 struct faults_site {
   const char *file; /* NULL: of src/, at the address in `line` */
@@ -68,6 +67,10 @@ int faults_alloc_new(struct faults_site *sites, int max);           /* those mad
 void faults_leaks_start(void);
 /* In words, what a fault has kept from being freed; empty when that is nothing. A child without faults is measured. */
 void faults_leaks(char *text, size_t size);
+
+/* ---- files.c */
+
+extern int faults_files; /* open for reading */
 
 /* ---- report.c */
 

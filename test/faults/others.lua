@@ -57,6 +57,48 @@ H.scenario { name = "selfsigned", run = function()
   context(server { certificate = pem, key = key })
 end }
 
+-- Files of more than one certificate or list, of which none may be left out. So young a file is not in the cache.
+local BUNDLE = "build/faults-bundle.pem"
+
+local function bundle(...)
+  local armed = H.faults.pause()
+  local f = assert(io.open(BUNDLE, "wb"))
+  for _, name in ipairs { ... } do f:write(read(name)) end
+  f:close()
+  H.faults.resume(armed)
+  return BUNDLE
+end
+
+H.scenario { name = "cafile", files = true, run = function() context(client { cafile = bundle("rootB", "rootA") }) end }
+
+H.scenario { name = "cafile-and-capath", files = true, run = function()
+  context(client { cafile = bundle("rootB", "rootA"), capath = cert "capath" })
+end }
+
+H.scenario { name = "crlfile", files = true, run = function()
+  context(client { crlfile = bundle("crlA", "crlA") })
+end }
+
+-- OpenSSL reads keys, and what is in stores, once more when it could not the first time: what counts is what is sent.
+local function sends(n, cfg)
+  local c, s = H.engine(client { servername = "chain.test" }), H.engine(context(server(cfg)))
+  H.shake(c, s)
+  H.hold(#H.look(c, "getpeerchain") == n, "a part of the chain is missing")
+  H.faults.whole()
+end
+
+H.scenario { name = "chain", files = true, run = function()
+  sends(3, { certificate = bundle("chainA", "rootA"), key = cert "chainAkey" })
+end }
+
+H.scenario { name = "store", files = true, run = function()
+  sends(2, { certificate = "store:" .. cert "chainA", key = "store:" .. cert "chainAkey" })
+end }
+
+H.scenario { name = "pkcs12", files = true, run = function()
+  sends(2, { key = false, certificate = false, pkcs12 = { file = "build/certs/chainA.p12", password = "secret" } })
+end }
+
 -- ---- certificates
 
 local methods = { "der", "digest", "extensions", "getsignaturename", "issuer", "notafter", "notaftertime", "notbefore",

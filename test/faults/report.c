@@ -10,7 +10,7 @@
 
 void __real_free(void *p); /* of what libc has allocated */
 
-const char *const faults_kinds[] = {"lua", "openssl", "own", "socket"};
+const char *const faults_kinds[] = {"lua", "openssl", "own", "socket", "file"};
 const char *const faults_ways[] = {"", "EINTR", "EAGAIN", "short", "end", "ECONNRESET", "EPIPE", "errno-0"};
 
 void faults_frames(const char *title, void *const *stack, int n)
