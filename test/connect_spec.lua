@@ -18,7 +18,7 @@ end
 local function resolveto(...)
   local core = require "ssl.core"
   local resolve, addresses = core.resolve, { ... }
-  finally(function() core.resolve = resolve end)
+  S.atend(finally, function() core.resolve = resolve end)
   core.resolve = function() return addresses end
 end
 

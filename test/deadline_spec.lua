@@ -66,7 +66,7 @@ local function resolveto(...)
   for i, address in ipairs { ... } do
     addresses[i] = { address = address, family = address:find(":") and "inet6" or "inet" }
   end
-  finally(function() core.resolve = resolve end)
+  S.atend(finally, function() core.resolve = resolve end)
   core.resolve = function() return addresses end
 end
 

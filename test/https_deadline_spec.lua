@@ -55,7 +55,7 @@ describe("ssl.https ends at the timeout of the request", function()
 
   it("in the look-up of the name", function()
     local resolve = core.resolve
-    finally(function() core.resolve = resolve end)
+    S.atend(finally, function() core.resolve = resolve end)
     local given
     core.resolve = function(_, seconds)
       given = seconds
@@ -168,7 +168,7 @@ end)
 describe("ssl.https and the addresses of a name", function()
   local function resolveto(...)
     local resolve, addresses = core.resolve, { ... }
-    finally(function() core.resolve = resolve end)
+    S.atend(finally, function() core.resolve = resolve end)
     core.resolve = function() return addresses end
   end
 

@@ -13,7 +13,7 @@ tshark = tshark == true or tshark == 0
 local function fresh()
   local path = os.tmpname()
   os.remove(path)
-  finally(function() os.remove(path) end)
+  S.atend(finally, function() os.remove(path) end)
   return path
 end
 

@@ -53,6 +53,18 @@ describe("ssl.core.resolve", function()
     assert.matches("^true\ttrue\nnil\ttimeout\ttable: 0x%x+$", out)
   end)
 
+  it("waits as long as it was told, fractions of a second too", function()
+    local out, why = stalled [[
+      for _, seconds in ipairs { 0.3, 0.75, 1.25 } do
+        local began = socket.gettime()
+        local _, message = core.resolve("host.example", seconds)
+        local took = socket.gettime() - began
+        print(message, took >= seconds - 0.01, took < seconds + 5)
+      end]]
+    if not out then return pending("no name spaces here: " .. why) end
+    assert.equal(("timeout\ttrue\ttrue\n"):rep(2) .. "timeout\ttrue\ttrue", out)
+  end)
+
   it("is no hindrance to the end of the program", function()
     local out, why = stalled [[
       print(core.resolve("host.example", 0.05))

@@ -11,7 +11,7 @@ local path, file, c, s
 
 local function put(text)
   local p = S.tmpfile(text)
-  finally(function() os.remove(p) end)
+  S.atend(finally, function() os.remove(p) end)
   return p
 end
 

@@ -8,7 +8,7 @@ local function any() return (assert(context.create "any")) end
 -- A file of `content` for the time of the test.
 local function file(content)
   local name = S.tmpfile(content)
-  finally(function() os.remove(name) end)
+  S.atend(finally, function() os.remove(name) end)
   return name
 end
 
