@@ -87,7 +87,12 @@ describe("TLS over an object", function()
 
     it("goes through an object that takes one byte at a time, with " .. version, function()
       local client, server = overchannel(1, version)
-      S.shake(client, server)
+      local steps, done = 0, false
+      repeat -- thousands, none of which waits for anybody: support.shake would sleep between them
+        local first, second = client:dohandshake(), server:dohandshake()
+        steps, done = steps + 1, first and second
+      until done or steps == S.MAXSTEPS
+      assert.is_true(done)
       local text = "slow but sure\n"
       assert.equal(text, S.transfer(client, server, text))
       assert.equal(text, S.transfer(server, client, text))
