@@ -87,7 +87,7 @@ describe("TLS over an object", function()
 
     it("goes through an object that takes one byte at a time, with " .. version, function()
       local client, server = overchannel(1, version)
-      local steps, done = 0, false
+      local steps, done = 0
       repeat -- thousands, none of which waits for anybody: support.shake would sleep between them
         local first, second = client:dohandshake(), server:dohandshake()
         steps, done = steps + 1, first and second
