@@ -13,22 +13,34 @@ end
 
 local client = S.client { cafile = S.cert("rootB"), verifyext = "lsec_continue" }
 
--- Calls method with a collector that is about to finalize garbage which closes the connection; `check` sees its result.
+-- Garbage that calls f when it is finalized, and single steps of the collector until then, at most so many; how many.
+local function approach(f, most)
+  local ended, n = false, 0
+  collectgarbage()
+  collectgarbage("stop")
+  litter(function()
+    ended = true
+    f()
+  end)
+  repeat
+    n = n + 1
+    collectgarbage("step", 0)
+  until ended or n >= most
+  return n
+end
+
+-- Calls method with a collector that works all the time and is about to finalize garbage which closes the connection;
+-- `check` sees its result.
 local function meddle(method, check, rounds)
+  if _VERSION == "Lua 5.4" then
+    collectgarbage("incremental", 100, 400, 6)
+    finally(function() collectgarbage("incremental", 200, 100, 13) end)
+  end
   for i = 1, rounds do
     local c, s = S.wrapped(client, S.server())
     S.shake(c, s)
-    local closed = false
-    litter(function()
-      closed = true
-      c:close()
-    end)
-    collectgarbage("stop")
-    local n = 0
-    repeat
-      n = n + 1
-      collectgarbage("step", 0)
-    until closed or n == i * 37 % 700
+    local cycle = approach(function() end, 1e6)
+    approach(function() c:close() end, math.max(1, cycle - i * i))
     collectgarbage("restart")
     check(method(c))
     c:close()
