@@ -16,6 +16,7 @@
 #   make coverage                               which lines and branches the suite reaches
 #   make lint, asan, valgrind                   the checkers; the suite under the sanitizers, most of it under valgrind
 #   make gc, tsan                               with a collector that never rests; threads under ThreadSanitizer
+#   make helgrind, drd                          the same threads under valgrind's tools
 #   make compat                                 the behaviour specs on this library and on the installed LuaSec
 #   make history, judged                        bugs of other bindings, tried here; what scanners say of a server
 #   make interop, real                          other TLS libraries at the other end; Debian's programs on this library
