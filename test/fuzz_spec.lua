@@ -1,7 +1,7 @@
 -- The targets of the fuzzer without the fuzzer, on every Lua: the inputs of test/fuzz/corpus, those that a target makes
 -- itself, and some at random. `make fuzz` looks for new ones.
 
-local E = require "engines"
+local S = require "support"
 local kit = require "fuzzkit"
 local ssl = require "ssl"
 local tlv = require "fuzztlv"
@@ -28,7 +28,7 @@ end
 
 -- libFuzzer's own mutator, more or less.
 local function native(s, max)
-  local random = E.random(#s + 1)
+  local random = S.random(#s + 1)
   return (s .. bytes(random, 4)):sub(1, max)
 end
 
@@ -64,7 +64,7 @@ for _, file in ipairs(list "ls test/fuzz/*.lua") do
     it("gets through programs at random, and through what it mutates", function()
       local seeds = target.seeds and target.seeds() or { "" }
       for seed = 1, 40 do
-        local random = E.random(seed * 7919)
+        local random = S.random(seed * 7919)
         local input = bytes(random, random(60))
         if target.mutate and seed % 2 == 0 then
           input = target.mutate(seeds[random(#seeds)], 4096, seed, native)
@@ -185,7 +185,7 @@ describe("the mutator of DER", function()
   it("takes what is no DER as it is", function()
     for _, junk in ipairs { "\48", "\48\5a", "\48\128\0\0", "\31\1a", "\48\132\127\255\255\255" } do
       assert.is_nil(tlv.parse(junk))
-      assert.equal("string", type(tlv.mutate(junk, 100, E.random(1), native)))
+      assert.equal("string", type(tlv.mutate(junk, 100, S.random(1), native)))
     end
     assert.is_nil(tlv.parse(("\48\128"):rep(100000)))
   end)
@@ -193,7 +193,7 @@ describe("the mutator of DER", function()
   it("keeps the lengths right around what it changes", function()
     local whole = 0
     for seed = 1, 200 do
-      local made = tlv.mutate(certificate:der(), 4096, E.random(seed * 31), native)
+      local made = tlv.mutate(certificate:der(), 4096, S.random(seed * 31), native)
       if tlv.parse(made) then whole = whole + 1 end
     end
     assert.is_true(whole > 140)

@@ -10,7 +10,7 @@ local S = require "support"
 local E = require "engines"
 local N = require "names"
 
-local random = E.random(number)
+local random = S.random(number)
 local cas = { "rootA", "rootB", "rootA" } -- more than are kept when nobody uses them
 local MUTUAL = { verify = "peer", cafile = S.cert("rootA"), sessions = { id = "threads" } }
 local MINE = { certificate = S.cert("clientA"), key = S.cert("clientAkey") }
