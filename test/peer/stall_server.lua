@@ -7,7 +7,7 @@
 local socket = require "socket"
 local S = require "support"
 
-local SECONDS = 30
+local SECONDS, IDLE = 30, 120 -- of a connection; without one, on a busy machine
 local certificate = arg[1]
 local context = assert(S.ssl.newcontext(S.server {
   certificate = S.cert(certificate), key = S.cert(certificate .. "key") }))
@@ -75,7 +75,7 @@ io.stdout:setvbuf("line")
 listen()
 for i = 2, #arg do listen(arg[i]) end
 while true do
-  local ready = socket.select(listeners, nil, SECONDS)
+  local ready = socket.select(listeners, nil, IDLE)
   if #ready == 0 or ready[1] == listeners[1] then break end
   local client = ready[1]:accept()
   if client then serve(client, modes[ready[1]]) end
