@@ -1,6 +1,6 @@
 /*
- * material.h: keys, certificates and revocation lists as they come from a source; what credentials.c, trust.c and
- * x509.c share.
+ * material.h: keys, certificates and revocation lists as they come from a source; what credentials.c, trust.c,
+ * session.c and x509.c share.
  */
 #ifndef TLS_MATERIAL_H
 #define TLS_MATERIAL_H

@@ -2,6 +2,7 @@
  * session.c: TLS sessions as Lua objects: taken from a client's connection, given to a later one, carried as a string from
  * process to process. What contexts keep by themselves is in sessions.c.
  */
+#include "material.h"
 #include "session.h"
 
 #include <limits.h>
@@ -124,20 +125,13 @@ SSL_SESSION *tls_session_parse(const unsigned char *data, size_t n)
   return s;
 }
 
-/* Without one, OpenSSL asks at the terminal for the password of an encrypted block. */
-static int no_password(char *buf, int size, int rwflag, void *arg)
-{
-  (void)buf, (void)size, (void)rwflag, (void)arg;
-  return -1;
-}
-
 static SSL_SESSION *parse_text(const char *text, size_t n)
 {
   SSL_SESSION *s = tls_session_parse((const unsigned char *)text, n);
   if (s == NULL && n <= INT_MAX) {
     tls_error_clear();
     BIO *bio = BIO_new_mem_buf(text, (int)n);
-    s = bio != NULL ? PEM_read_bio_SSL_SESSION(bio, NULL, no_password, NULL) : NULL;
+    s = bio != NULL ? PEM_read_bio_SSL_SESSION(bio, NULL, tls_no_password, NULL) : NULL;
     BIO_free(bio);
   }
   return s;

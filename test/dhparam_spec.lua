@@ -98,6 +98,14 @@ describe("the dhparam callback", function()
     end)
   end
 
+  it("that is taken away takes its failure along", function()
+    local ctx = assert(ssl.newcontext(rsa { ciphers = DHE, dhparam = function() end }))
+    assert.equal(NONE, select(2, S.try(S.client(client), ctx))[2])
+    context.setdhparam(ctx, nil)
+    local _, sr = S.try(S.client(client), ctx)
+    assert.matches("no shared cipher", sr[2])
+  end)
+
   it("is not asked on the terminal", function()
     assert.equal("false\tdhparam callback gave no Diffie-Hellman parameters in PEM", S.terminal(pending, [[
       local S = require "support"

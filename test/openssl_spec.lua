@@ -21,6 +21,7 @@ local function client(port, arguments)
       p:write(text)
       p:flush()
     end,
+    said = function() return support.read(out) end,
     finish = function()
       p:close()
       local text = support.read(out)
@@ -220,7 +221,8 @@ describe("in the middle of a stream", function()
     for i = 1, 5 do
       peer:write(i % 2 == 0 and "k\n" or "K\n")
       assert.equal(#big, conn:send(big))
-      socket.sleep(0.02) -- s_client looks for commands at the start of what it reads
+      -- s_client looks for commands at the start of what it reads alone: the line waits until this one was understood.
+      support.poll(function() return count(peer.said(), "KEYUPDATE") == i end, "key update " .. i)
       peer:write("line " .. i .. "\n")
       assert.equal("line " .. i, conn:receive())
     end
