@@ -10,6 +10,7 @@
 #   make pictures                               doc/performance.svg and README's figures, from doc/performance.md
 #   make doc                                    all that is written as a site, in build/site
 #   make fuzz SECONDS=60 [TARGET=name]          each of test/fuzz/*.lua, under the sanitizers; fuzz-table: the runs so far
+#   make fuzz-input TARGET=name INPUT=file      one input once more, such as a finding
 #   make faults, faults-small                   every call that can fail fails once; a sample of them
 #   make soak N=1000000, soak-small             handshakes with random faults
 #   make load CONNECTIONS=10000, load-small     at once; stalled, slow and flooding peers beside a healthy one
@@ -367,7 +368,7 @@ FUZZ_CC := clang
 FUZZ_TARGETS := $(sort $(patsubst test/fuzz/%.lua,%,$(wildcard test/fuzz/*.lua)))
 TARGET ?= $(FUZZ_TARGETS)
 SECONDS ?= 60
-.PHONY: fuzz fuzz-table $(FUZZ_TARGETS:%=fuzz-%)
+.PHONY: fuzz fuzz-input fuzz-table $(FUZZ_TARGETS:%=fuzz-%)
 fuzz:
 	@$(deps) build fuzz
 	@$(MAKE) --no-print-directory certs
@@ -376,6 +377,9 @@ fuzz:
 
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(FUZZ)/target
 	@$(env) tools/fuzz.sh $(FUZZ) run $* $(SECONDS)
+
+fuzz-input: $(FUZZ)/target
+	@$(env) FUZZ_TARGET=$(TARGET) $(FUZZ)/target $(INPUT)
 
 fuzz-table:
 	@tools/fuzz.sh $(FUZZ) table

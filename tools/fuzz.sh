@@ -11,9 +11,9 @@ dir=$1 what=$2
 committed=test/fuzz/corpus
 readonly most=8000 files=32
 
-# No input takes 20 s, nor all of them 2 GB. Leaks are looked for at the end: what the collector has not yet freed would have
+# No input takes a minute, nor all of them 2 GB. Leaks are looked for at the end: what the collector has not yet freed would have
 # libFuzzer look after each input, at tenfold the time.
-options=(-max_len=4096 -timeout=20 -rss_limit_mb=2048 -detect_leaks=0 -print_final_stats=1)
+options=(-max_len=4096 -timeout=60 -rss_limit_mb=2048 -detect_leaks=0 -print_final_stats=1)
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 
 run() {
