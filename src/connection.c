@@ -309,8 +309,9 @@ static int create(lua_State *L)
   if (ctx != NULL && ctx->ctx != NULL && ctx->mode == TLS_MODE_UNSET) {
     return tls_fail_nil(L, tls_refuse(L, "invalid mode"));
   }
-  size_t *living = tls_nudge_connection(L, CONNECTION_KIB);
+  tls_census *census = tls_nudge_connection(L, CONNECTION_KIB);
   tls_connection *c = tls_newobject(L, &tls_connection_type, sizeof *c);
+  c->census = census;
   c->state = TLS_STATE_CLOSED; /* until there is an SSL: the collector may see it before */
   c->fd = -1;
   c->block = c->total = -1;
@@ -320,8 +321,7 @@ static int create(lua_State *L)
   tls_setslot(L, 2, TLS_SLOT_CONTEXT);
   tls_error_clear();
   c->ssl = make_ssl(L, &server);
-  c->living = living;
-  *living += c->ssl != NULL;
+  tls_count(census, c->ssl != NULL);
   c->state = c->ssl != NULL ? TLS_STATE_NEW : TLS_STATE_CLOSED;
   c->server = server;
   c->maxreceive = ctx != NULL ? ctx->maxreceive : 0;
@@ -348,7 +348,7 @@ static void close_now(tls_connection *c)
       SSL_shutdown(ssl);
     }
     forget(c, ssl);
-    --*c->living;
+    tls_count(c->census, -1);
   }
   tls_transport_close(c);
 }
@@ -372,6 +372,7 @@ static int close_connection(lua_State *L)
 static int collect_connection(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);
+  c->census->open += c->ssl != NULL; /* as nobody has closed it */
   close_connection(L);
   if (c->call == NULL) {
     tls_memory_free(c);

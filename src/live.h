@@ -1,5 +1,6 @@
 /*
- * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c, transport.c and wait.c add to contexts and connections.
+ * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c, transport.c and wait.c add to contexts and connections,
+ * and what object.c counts of these.
  */
 #ifndef TLS_LIVE_H
 #define TLS_LIVE_H
@@ -22,6 +23,18 @@ SSL *tls_context_ssl(tls_context *ctx);
 /* Whether verification by `to` looks for the names that it is to look for by `from`: OpenSSL copies them, and says nothing when
    memory is too short for it. byaddress: an IP address is among them. */
 bool tls_verify_copied(X509_VERIFY_PARAM *to, X509_VERIFY_PARAM *from, bool byaddress);
+
+/* Of a state, by which the collector is driven: the connections that hold C memory; those made that no program has closed, though
+   the collector may have; the most of them that were open at once lately; and the number of living ones that is too many. */
+typedef struct tls_census {
+  long live, open, most, limit;
+} tls_census;
+
+static inline void tls_count(tls_census *n, int by)
+{
+  n->live += by;
+  n->open += by;
+}
 
 /* A connection moves to another context: what the first one logs is logged there too. */
 void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);

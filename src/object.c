@@ -2,7 +2,7 @@
  * object.c: the userdata types that Lua sees (context, connection, certificate): making them, checking them, and the Lua
  * values that hang on them. What the objects do lives elsewhere.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <string.h>
 
@@ -172,35 +172,33 @@ void tls_nudge(lua_State *L, int kib)
   }
 }
 
-/* Of a state: how many connections hold C memory, and from how many on nothing is left to the collector's own pace. */
-typedef struct census {
-  size_t live, limit;
-} census;
-
 static const char census_key;
 
-static census *get_census(lua_State *L)
+static tls_census *get_census(lua_State *L)
 {
   tls_rawgetp(L, LUA_REGISTRYINDEX, &census_key);
-  census *n = lua_touserdata(L, -1);
+  tls_census *n = lua_touserdata(L, -1);
   if (n == NULL) {
     n = lua_newuserdata(L, sizeof *n);
-    *n = (census){0, LIVE_MIN};
+    *n = (tls_census){0, 0, 0, LIVE_MIN};
     tls_rawsetp(L, LUA_REGISTRYINDEX, &census_key);
   }
   lua_pop(L, 1);
   return n;
 }
 
-/* Nudges begin when half of what the limit allows is alive: a program that closes its connections pays none, which are 3 % of
-   a handshake. And a nudge does not reach what a generational collector holds for old, which waits until Lua's own heap has
-   doubled: hundreds of connections per 100 KiB of it. So a full collection comes whenever their number has doubled since the
-   last one. */
-size_t *tls_nudge_connection(lua_State *L, int kib)
+/* A program that closes its connections pays for no nudges, which are 3 % of a handshake: only where more are open than ever
+   before, or than lately, may some have been dropped. And a nudge does not reach what a generational collector holds for old,
+   which waits until Lua's own heap has doubled: hundreds of connections per 100 KiB of it. So a full collection comes
+   whenever their number has doubled since the last one. */
+tls_census *tls_nudge_connection(lua_State *L, int kib)
 {
-  census *n = get_census(L);
-  if (n->live >= n->limit / 2) {
+  tls_census *n = get_census(L);
+  if (n->open >= n->most) {
+    n->most = n->open + 1;
     tls_nudge(L, kib);
+  } else if (n->open < n->most / 2) {
+    n->most--;
   }
   if (n->live < n->limit / 4 && n->limit > LIVE_MIN) {
     n->limit /= 2;
@@ -209,5 +207,5 @@ size_t *tls_nudge_connection(lua_State *L, int kib)
     lua_gc(L, LUA_GCCOLLECT, 0);
     n->limit = n->live < LIVE_MIN / 2 ? LIVE_MIN : 2 * n->live;
   }
-  return &n->live;
+  return n;
 }

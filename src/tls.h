@@ -71,7 +71,7 @@ void tls_getslot(lua_State *L, int object, enum tls_slot slot);     /* pushes */
 void tls_setslot(lua_State *L, int object, enum tls_slot slot);     /* pops */
 /* Lets the collector work for `kib` KiB of C memory that it cannot see. */
 void tls_nudge(lua_State *L, int kib);
-size_t *tls_nudge_connection(lua_State *L, int kib); /* for one more connection; where the living ones are counted */
+struct tls_census *tls_nudge_connection(lua_State *L, int kib); /* for one more connection; live.h */
 
 /* An object of another library in the hands of Lua's collector: every lua_push* can raise when memory runs out, and can run
    finalizers. What must live across such a call is kept in a box. */
@@ -280,7 +280,7 @@ typedef struct tls_connection {
   size_t ahead;         /* bytes sent beyond what send() reported */
   size_t maxreceive;    /* most bytes that one receive of a line or of all may gather, 0: any number */
   double created, received, sent;
-  size_t *living;       /* the count that it is in until it is closed */
+  struct tls_census *census; /* where it is counted until it is closed */
   struct tls_verify_log *log;
   SSL_SESSION *session; /* a client's newest, to resume later */
   struct tls_sessions *sessions; /* of the SSL_CTX it was made from, NULL for a foreign one */
