@@ -338,7 +338,7 @@ tsan:
 	@$(MAKE) --no-print-directory tsan-run VARIANT=tsan
 
 tsan-run: all certs $(BUILD)/threads
-	@$(env) TSAN_OPTIONS='second_deadlock_stack=1' \
+	@$(env) TSAN_OPTIONS='second_deadlock_stack=1:suppressions=test/threads/tsan.supp' \
 	  $(BUILD)/threads test/threads/visit.lua $(THREADS) $(ROUNDS)
 
 $(BUILD)/threads: test/threads/threads.c $(BUILD)/flags
