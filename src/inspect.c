@@ -2,7 +2,7 @@
  * inspect.c: what a connection can tell about itself: the negotiated protocol and cipher, names, certificates of both
  * sides. What binds other protocols to it is in binding.c. Nothing here changes a connection.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <limits.h>
 #include <string.h>
@@ -113,11 +113,6 @@ static void push_more(lua_State *L, const SSL *ssl)
   lua_setfield(L, -2, "resumed");
 }
 
-static void release(void *p)
-{
-  SSL_free(p);
-}
-
 /* The connection at argument 1 once its handshake is over, well or not; NULL before that, and when it is closed. */
 static const tls_connection *shaken(lua_State *L)
 {
@@ -125,15 +120,18 @@ static const tls_connection *shaken(lua_State *L)
   return c->ssl != NULL && (c->state == TLS_STATE_CONNECTED || c->failed) ? c : NULL;
 }
 
-/* The same, and pushes a box that keeps its SSL: each value that is pushed may run a finalizer, which may close it. */
-static const tls_connection *hold(lua_State *L)
+static void release(void *p)
+{
+  SSL_free(p);
+}
+
+tls_box *tls_keep_ssl(lua_State *L, const tls_connection *c)
 {
   tls_box *box = tls_newbox(L, release);
-  const tls_connection *c = shaken(L);
-  if (c != NULL && SSL_up_ref(c->ssl) == 1) {
+  if (c->ssl != NULL && SSL_up_ref(c->ssl) == 1) {
     box->p = c->ssl;
   }
-  return c;
+  return box;
 }
 
 /* A handshake that failed may have got as far as a cipher, but not be in use; what is offered for resumption is not it. */
@@ -191,12 +189,14 @@ static void push_info(lua_State *L, const SSL *ssl, const SSL_CIPHER *cipher)
    handshake and when closed. SSL_get_current_cipher(3), SSL_get_pending_cipher(3). */
 static int info(lua_State *L)
 {
-  tls_checkconnection(L, 1);
+  const tls_connection *self = tls_checkconnection(L, 1);
   lua_settop(L, 2);
-  const tls_connection *c = hold(L);
-  const SSL *ssl = c != NULL ? c->ssl : NULL;
+  tls_box *box = tls_keep_ssl(L, self);
+  const tls_connection *c = shaken(L);
+  const SSL *ssl = box->p;
   const SSL_CIPHER *cipher = c != NULL ? agreed_cipher(c) : NULL;
-  if (c == NULL || (cipher == NULL && !c->failed)) {
+  if (c == NULL || ssl == NULL || (cipher == NULL && !c->failed)) {
+    tls_emptybox(box);
     return tls_fail_closed(L);
   }
   if (cipher != NULL) {
@@ -209,6 +209,7 @@ static int info(lua_State *L)
     lua_pushvalue(L, 2);
     lua_rawget(L, -2);
   }
+  tls_emptybox(box);
   return 1;
 }
 

@@ -1,6 +1,6 @@
 /*
- * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c, transport.c and wait.c add to contexts and connections,
- * and what object.c counts of these.
+ * live.h: what reload.c, keylog.c, sendfile.c, keyupdate.c, binding.c, transport.c, wait.c and inspect.c add to contexts and
+ * connections, and what object.c counts of these.
  */
 #ifndef TLS_LIVE_H
 #define TLS_LIVE_H
@@ -35,6 +35,10 @@ static inline void tls_count(tls_census *n, int by)
   n->live += by;
   n->open += by;
 }
+
+/* Pushes a box that keeps the connection's SSL, if it has one, until tls_emptybox: each value pushed meanwhile may run a finalizer,
+   which may close the connection. It must be emptied: a connection that is closed gives its memory back at once. */
+tls_box *tls_keep_ssl(lua_State *L, const tls_connection *c);
 
 /* A connection moves to another context: what the first one logs is logged there too. */
 void tls_keylog_follow(const SSL_CTX *from, SSL_CTX *to);

@@ -2,6 +2,7 @@
  * ocsp.c: OCSP stapling, RFC 6066 section 8: ctx:setocsp(), what a client makes of the response that comes, and
  * conn:getocsp(). What servers send is in staple.c, what a response is worth is judged in ocsp_check.c.
  */
+#include "live.h"
 #include "ocsp.h"
 
 #include <string.h>
@@ -223,11 +224,6 @@ void tls_ocsp_error(const tls_connection *c, tls_error *e)
   }
 }
 
-static void release(void *p)
-{
-  SSL_free(p);
-}
-
 /* conn:getocsp() -> status: ssl.OcspStatus | nil | nil, message, detail
    On a client what the server's OCSP response says about its certificate, nil alone when none came, which is so on a
    resumed connection too; "closed" when there is no connection. Answers after a failed handshake too.
@@ -237,13 +233,15 @@ static int getocsp(lua_State *L)
   const tls_connection *c = tls_checkconnection(L, 1);
   const unsigned char *der = NULL;
   tls_ocsp_facts facts;
-  tls_box *box = tls_newbox(L, release); /* keeps the response: a finalizer may close the connection while it is pushed */
-  if (c->state == TLS_STATE_CLOSED || (c->state == TLS_STATE_NEW && !c->failed)) {
+  tls_box *box = tls_keep_ssl(L, c); /* and with it the response */
+  if (box->p == NULL || c->state == TLS_STATE_CLOSED || (c->state == TLS_STATE_NEW && !c->failed)) {
+    tls_emptybox(box);
     return tls_fail_closed(L);
   }
   tls_error_clear();
   size_t n = c->server ? 0 : stapled(c->ssl, &der);
   if (n == 0) {
+    tls_emptybox(box);
     lua_pushnil(L);
     return 1;
   }
@@ -252,8 +250,8 @@ static int getocsp(lua_State *L)
   if (c->ocsp != TLS_OCSP_UNCHECKED) {
     facts.verdict = c->ocsp;
   }
-  box->p = SSL_up_ref(c->ssl) == 1 ? c->ssl : NULL;
   tls_ocsp_push(L, &facts, der, n);
+  tls_emptybox(box);
   return 1;
 }
 

@@ -90,3 +90,30 @@ describe("a connection that a finalizer closes in the middle of", function()
     end)
   end
 end)
+
+describe("a connection that was asked", function()
+  it("gives its memory back when it is closed, not when the collector comes", function()
+    local out = S.fresh [[
+      local S = require "support"
+      local E = require "engines"
+      local pair = E.maker()
+      local function visit()
+        local c, s = pair()
+        E.shake(c, s)
+        for _, conn in ipairs { c, s } do
+          assert(conn:info("cipher"))
+          conn:getocsp()
+          conn:close()
+        end
+      end
+      for _ = 1, 20 do visit() end
+      collectgarbage()
+      collectgarbage("stop")
+      local before, heap = S.rss(), collectgarbage("count")
+      for _ = 1, 200 do visit() end
+      print(before and S.rss() - before - (collectgarbage("count") - heap))
+    ]]
+    if out == "nil" then return pending("no /proc here to look at the memory") end
+    assert.is_true((tonumber(out) or error(out)) < 3000, out)
+  end)
+end)
