@@ -358,7 +358,7 @@ helgrind drd:
 $(BUILD)/threads-%: test/threads/threads.c test/threads/once.c $(BUILD)/flags
 	$(say) "  LD $@"
 	$(quiet)$(compile) -D_GNU_SOURCE -DCHECKER='<valgrind/$*.h>' $(LDFLAGS) -Wl,-E -o $@ $(filter %.c,$^) \
-	  $(shell $(PKG_CONFIG) --libs $(or $(call first_pkg,$(LUA_PKGS)),$(firstword $(LUA_PKGS)))) -lpthread -ldl
+	  $(LUA_LIBS) -lpthread -ldl
 
 # libFuzzer's program, with Lua 5.4 and the whole library linked in, on each test/fuzz/NAME.lua in turn (with -j2 on two at a
 # time) or on TARGET alone, for SECONDS each. Inputs, findings and logs stay in build/fuzz; fuzz-table adds the logs up.

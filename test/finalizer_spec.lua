@@ -3,14 +3,6 @@
 
 local S = require "support"
 
-local function litter(f)
-  if newproxy then -- luacheck: ignore 113
-    getmetatable(newproxy(true)).__gc = f -- luacheck: ignore 113
-  else
-    setmetatable({}, { __gc = f })
-  end
-end
-
 local client = S.client { cafile = S.cert("rootB"), verifyext = "lsec_continue" }
 
 -- Garbage that calls f when it is finalized, and single steps of the collector until then, at most so many; how many.
@@ -18,7 +10,7 @@ local function approach(f, most)
   local ended, n = false, 0
   collectgarbage()
   collectgarbage("stop")
-  litter(function()
+  S.litter(function()
     ended = true
     f()
   end)

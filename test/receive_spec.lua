@@ -229,15 +229,6 @@ end)
 describe("receive while a finalizer", function()
   local S = require "support"
 
-  -- Garbage whose finalizer calls f.
-  local function litter(f)
-    if newproxy then -- luacheck: ignore 113
-      getmetatable(newproxy(true)).__gc = f -- luacheck: ignore 113
-    else
-      setmetatable({}, { __gc = f })
-    end
-  end
-
   -- Receives 150 of 200 lines with a collector that collects whenever it may, some garbage at each line.
   local function stream(meddle)
     local client, server = S.connected()
@@ -248,7 +239,7 @@ describe("receive while a finalizer", function()
     local rest = S.greedy()
     local got, meddled = {}, 0
     for _ = 1, 150 do
-      litter(function()
+      S.litter(function()
         meddled = meddled + 1
         meddle(client)
       end)

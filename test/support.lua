@@ -394,6 +394,15 @@ function M.atend(finally, f)
   end)
 end
 
+--- Garbage whose finalizer calls f.
+function M.litter(f)
+  if newproxy then -- luacheck: ignore 113
+    getmetatable(newproxy(true)).__gc = f -- luacheck: ignore 113
+  else
+    setmetatable({}, { __gc = f })
+  end
+end
+
 --- A temporary file with this content; its path. The caller removes it.
 function M.tmpfile(content)
   local path = os.tmpname()

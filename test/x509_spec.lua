@@ -175,18 +175,11 @@ describe("ssl.x509", function()
 
     it("survives being closed by a finalizer in the middle of a method", function()
       local text = read "manysan.pem"
-      local function finalizer(f)
-        if newproxy then -- luacheck: ignore
-          getmetatable(newproxy(true)).__gc = f -- luacheck: ignore
-        else
-          setmetatable({}, { __gc = f })
-        end
-      end
       collectgarbage()
       for i = 1, 30 do
         local c = assert(x509.load(text))
         if i % 2 == 0 then c:setencode "utf8" end
-        finalizer(function() getmetatable(c).__gc(c) end)
+        support.litter(function() getmetatable(c).__gc(c) end)
         for method in pairs(calls) do
           local ok, result = pcall(call, c, method)
           if method == "extensions" and ok then

@@ -79,23 +79,22 @@ local function flush(self, started)
   return alone(self, "writer", sendall, started)
 end
 
+-- Bytes of the record that begins at `at`, whose header is there.
+local function size(bytes, at)
+  local high, low = bytes:byte(at + 3, at + 4)
+  return HEADER + high * 256 + low
+end
+
 -- How many bytes the record at hand still lacks: an object that blocks must not be asked for one more.
 local function lacking(record)
-  if #record < HEADER then return HEADER - #record end
-  local high, low = record:byte(4, 5)
-  return HEADER + high * 256 + low - #record
+  return (#record < HEADER and HEADER or size(record, 1)) - #record
 end
 
 -- What is left of the last record, of which an object that does not count may have given more than it was asked for.
 -- The peer decides how many records that are: the string is cut once, at the end.
 local function unfinished(record)
   local at = 1
-  while #record - at + 1 >= HEADER do
-    local high, low = record:byte(at + 3, at + 4)
-    local after = at + HEADER + high * 256 + low
-    if after > #record + 1 then break end
-    at = after
-  end
+  while #record - at + 1 >= HEADER and #record - at + 1 >= size(record, at) do at = at + size(record, at) end
   return record:sub(at)
 end
 
