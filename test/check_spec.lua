@@ -99,6 +99,7 @@ local rows = {
   sigalgs = { good = { "ed25519", { "RSA+SHA256", "ecdsa_secp256r1_sha256" } }, bad = {
     { f, "invalid sigalgs (string or array of strings expected, got function)" },
     { { {} }, "invalid sigalgs (string or array of strings expected, got table)" },
+    { { "ed25519", nil, "ed448" }, "invalid sigalgs (string or array of strings expected, got nil)" },
     { "RSA-SHA256", "unknown signature algorithm 'RSA-SHA256'" } } },
   readahead = { good = { true, false }, bad = { { 0, "invalid readahead (boolean expected, got number)" },
     { "false", "invalid readahead (boolean expected, got string)" } } },
@@ -248,6 +249,32 @@ describe("check.settings", function()
       assert.is_false(ok)
       assert.matches("^invalid setting %(a whole number that is not negative expected, got ", message)
     end
+  end)
+
+  -- In Lua 5.1 and 5.2 ipairs asks no metamethod: the array is empty there.
+  it("refuses an array without end", function()
+    local asked = 0
+    local endless = setmetatable({}, { __index = function(_, key)
+      asked = asked + 1
+      return type(key) == "number" and cert "serverA" or nil
+    end })
+    local bounded = ipairs(endless)(endless, 0) ~= nil
+    local server = ssl.newcontext(S.server())
+    for _, row in ipairs(options.rows) do
+      if row.type:find "array" then
+        local ok, message, detail = check.settings(options.rows, { [row.name] = endless })
+        assert.equal(not bounded, ok)
+        if bounded then
+          assert.equal("invalid " .. row.name .. " (an array with more than 65536 members)", message)
+          assert.same({ kind = "config", reason = message }, detail)
+        end
+      end
+    end
+    assert.is_nil((ssl.newcontext { mode = "client", protocol = "any", groups = endless }))
+    assert.is_nil((server:reload { certificates = endless }))
+    endless[1] = {}
+    assert.is_nil((server:reload { certificates = endless }))
+    assert.is_true(asked < 5 * 2 ^ 20)
   end)
 
   it("leaves what is no table to others", function()

@@ -425,7 +425,8 @@ describe("collection", function()
       local before, most = churn(), 0
       for _ = 1, 30 do most = math.max(most, churn()) end
       print(most - before)]]
-    assert.is_true(tonumber(growth) < 17000, growth .. " KiB more")
+    -- Not the hundreds of MB that it was; a connection takes more of OpenSSL 3.5, which has two keys ready.
+    assert.is_true(tonumber(growth) < 25000, growth .. " KiB more")
   end)
 
   it("keeps up with connections that are dropped without close: descriptors", function()

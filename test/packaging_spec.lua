@@ -152,8 +152,8 @@ describe("the Debian package", function()
     local wanted = S.read("packaging/debian/control"):match("\nBuild%-Depends:(.-)\n%u")
     local group = S.read("tools/deps.sh"):match("\n    deb%) (.-);;")
     local count = 0
-    for name in wanted:gmatch("[^,]+") do
-      name = name:match("[%w.+-]+")
+    for entry in wanted:gmatch("[^,]+") do
+      local name = entry:match("[%w.+-]+")
       local lua = name:match("lua(5%.%d)")
       if lua then assert.is_truthy(group:find(" " .. lua, 1, true), name)
       elseif name ~= "debhelper-compat" then assert.is_truthy(group:find(" " .. name .. " ", 1, true), name) end

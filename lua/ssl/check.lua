@@ -67,8 +67,29 @@ local function expected(row)
   return (words:gsub("string or array", "%0 of strings"))
 end
 
+local most = 2 ^ 16
+
+--- An array that ends: __index may have a member for every number, and what reads them all would not come to an end.
+-- @tparam string name of the setting
+-- @param value any
+-- @treturn[1] boolean true
+-- @treturn[2] boolean false
+-- @treturn[2] string what is wrong
+-- @treturn[2] table detail
+function M.ends(name, value)
+  if type(value) ~= "table" then return true end
+  for i in ipairs(value) do
+    if i > most then return refuse("invalid %s (an array with more than %d members)", name, most) end
+  end
+  return true
+end
+
 -- false stands for absent wherever it is no value.
 local function checktype(row, value)
+  if row.type:find("array", 1, true) then
+    local ok, message, detail = M.ends(row.name, value)
+    if not ok then return false, message, detail end
+  end
   if value == nil or value == false or luasecs[row.name] then return true end
   if not fits(row, value) then
     local got = value == true and row.type:find("false", 1, true) and "true" or type(value)

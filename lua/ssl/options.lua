@@ -234,12 +234,15 @@ local function list(key, setter)
   return function(ctx, value)
     if not value then return true end
     local members = type(value) == "table" and value or { value }
-    for _, name in ipairs(members) do
-      if type(name) ~= "string" then
-        return refuse(("invalid %s (string or array of strings expected, got %s)"):format(key, type(name)))
-      end
+    local known = {}
+    for i, name in ipairs(members) do
+      if type(name) ~= "string" then return wrongtype(key, "string or array of strings", name) end
+      known[i] = name
     end
-    return setter(ctx, table.concat(members, ":"))
+    for i in pairs(members) do -- ipairs stops at a hole
+      if type(i) == "number" and i > #known then return wrongtype(key, "string or array of strings", nil) end
+    end
+    return setter(ctx, table.concat(known, ":"))
   end
 end
 

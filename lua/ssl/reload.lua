@@ -2,6 +2,7 @@
 -- They are loaded into a context of their own, so that whatever is wrong with them is found there.
 -- @module ssl.reload
 
+local check = require "ssl.check"
 local context = require "ssl.context"
 local failure = require "ssl.failure"
 local options = require "ssl.options"
@@ -40,6 +41,8 @@ local function checkpairs(cfg)
     return refuse("invalid certificates (array of tables expected, got " .. type(cfg.certificates) .. ")")
   end
   if #cfg.certificates == 0 then return refuse("invalid certificates (empty array)") end
+  local ends, wrong, why = check.ends("certificates", cfg.certificates)
+  if not ends then return false, wrong, why end
   for _, entry in ipairs(cfg.certificates) do
     local ok, message, detail = checkpair(entry)
     if not ok then return false, message, detail end
