@@ -78,9 +78,10 @@ local function behaviour(input, depth)
   if kind == 2 then return function() error({}) end end
   if kind == 3 then return function() coroutine.yield() end end
   if kind == 4 then return function(conn) return type(conn) == "userdata" and conn:close() end end
-  local answer = value(input, nil, depth + 1)
+  local answer, called = value(input, nil, depth + 1), false
   return function()
-    collectgarbage "step"
+    if not called then collectgarbage "step" end
+    called = true
     return answer
   end
 end
