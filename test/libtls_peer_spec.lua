@@ -79,6 +79,17 @@ describe("libtls with its peer", function()
     end
   end)
 
+  it("refuses a server that has no name to verify when names are verified only after the connect", function()
+    local cfg = P.clientconfig(function(cfg) cfg:insecure_noverifyname() end)
+    local client, a, b = tls.client(cfg), S.tcp()
+    assert.is_true(client:connect_socket(a:getfd()))
+    local peer = assert(assert(tls.server(P.serverconfig())):accept_socket(b:getfd()))
+    cfg:verify()
+    assert.are.same({ false, "server name not specified" }, (P.shake(client, peer, a, b)))
+    a:close()
+    b:close()
+  end)
+
   it("lets nothing through after a name that is not the server's", function()
     local cr, _, c, s = P.try(nil, nil, { name = "other.test" })
     assert.is_false(cr[1])

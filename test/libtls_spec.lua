@@ -85,7 +85,9 @@ describe("libtls", function()
     S.raises("argument #4", ctx.connect_fds, ctx, 1, 1, {})
     S.raises("argument #3", ctx.connect_socket, ctx, 1, {})
     S.raises("integer expected", ctx.read, ctx, "x")
-    S.raises("integer expected", ctx.sendfile, ctx, {}, 1)
+    for _, junk in ipairs { {}, ctx } do
+      S.raises("argument #2 to 'sendfile' (integer expected", ctx.sendfile, ctx, junk, 1)
+    end
     S.raises("argument #3", ctx.sendfile, ctx, 1)
   end)
 

@@ -192,6 +192,7 @@ local function refusal(self)
   local cfg, cert = self.config, self.conn:getpeercertificate()
   if cfg.verifyname then
     if not cert then return "no server certificate" end
+    if not self.servername then return "server name not specified" end -- names are verified only since it connected
     if not peer.matches(cert, self.servername) then
       return ("name `%s' not present in server certificate"):format(self.servername)
     end
@@ -315,7 +316,7 @@ method("write", function(self, data) return write(self, args.string("write", 2, 
 --   sent: integer, nil, again: boolean, want: integer? | nil, message | nothing
 -- Sends bytes of a file from offset on, as write does.
 method("sendfile", function(self, file, bytes, offset)
-  if type(file) ~= "userdata" then file = args.integer("sendfile", 2, file) end
+  if not io.type(file) then file = args.integer("sendfile", 2, file) end
   bytes = args.integer("sendfile", 3, bytes)
   offset = args.optinteger("sendfile", 4, offset, 0)
   if bytes < 1 or offset < 0 then return nil, "Invalid argument" end
