@@ -34,6 +34,22 @@ local function silent()
   return listener, (select(2, listener:getsockname()))
 end
 
+describe("ssl.connect and ports", function()
+  it("takes whole numbers, and none that the system would take for another", function()
+    for _, port in ipairs { 0, -1, 65536, 70000, 1.5, "70000", 0 / 0, 1 / 0 } do
+      local conn, message, detail = ssl.connect("localhost", port)
+      assert.is_nil(conn)
+      assert.equal("invalid port '" .. tostring(port) .. "'", message)
+      assert.equal("config", detail.kind)
+    end
+    with(3, nil, function(port)
+      for _, form in ipairs { port, tonumber(port), tonumber(port) / 1 } do
+        assert(ssl.connect("localhost", form, verified())):close()
+      end
+    end)
+  end)
+end)
+
 describe("ssl.connect", function()
   it("returns a connected connection and the socket it took over", function()
     with(1, nil, function(port)

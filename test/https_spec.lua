@@ -139,6 +139,22 @@ describe("ssl.https", function()
     end)
   end)
 
+  it("is not turned off by a verify that says nothing, of the request or of the program", function()
+    local server = web.scripted({ "serverB" }, web.hello, web.hello, web.hello, web.hello)
+    local function refused(request)
+      local ok, message, detail = web.get(server:url(), request)
+      assert.is_nil(ok)
+      assert.equal("certificate verify failed", message)
+      assert.equal("verify", detail.kind)
+    end
+    refused { verify = {} }
+    for _, nothing in ipairs { { false }, { nil }, { {} } } do
+      https.verify = nothing[1]
+      refused()
+    end
+    server:ended()
+  end)
+
   it("sends SNI for names, not for addresses", function()
     with(2, nil, function(base)
       assert.equal("localhost", (get(base .. "/sni")))
@@ -196,10 +212,22 @@ describe("ssl.https", function()
     refused("invalid headers %(table expected, got string%)", { url = url, headers = "a: b" })
     refused("invalid timeout %(number expected, got table%)", { url = url, timeout = {} })
     refused("invalid proxy %(string expected, got number%)", { url = url, proxy = 3128 })
-    refused("^invalid host", "https:///path")
+    refused("^the URL names no host", "https:///path")
+    refused("^the URL names no host", "www.test")
+    for _, name in ipairs { "path", "query", "params" } do
+      refused("^invalid " .. name .. " %(string expected, got table%)", { url = url, [name] = {} })
+    end
     refused("^invalid port 'x'", "https://localhost:x/")
     refused("control character", "https://localhost:1/\r\nX: y")
     refused("^invalid method %(string expected, got table%)", { url = "https://localhost:1/", method = {} })
+  end)
+
+  it("takes numbers for the body and for TIMEOUT in words, as LuaSec takes the latter", function()
+    https.TIMEOUT = "20"
+    local server = web.scripted("tls head body=2 " .. web.answer("200 OK", { "Content-Length: 5" }, "hello") .. " bye")
+    https.verify = "none"
+    assert.equal("hello", (https.request(server:url(), 42)))
+    assert.matches("\nContent%-Length: 2\n.*\n\n42$", server:saw())
   end)
 
   it("lets nothing end a request line early", function()
@@ -263,6 +291,7 @@ describe("ssl.https", function()
   it("raises without a URL", function()
     assert.has_error(function() https.request() end)
     assert.has_error(function() https.request {} end)
+    S.raises("bad argument #2 to 'request' (string expected, got table)", https.request, "https://localhost:1/", {})
   end)
 
   it("reports settings, connection and timeout errors", function()

@@ -79,7 +79,9 @@ local function authority(text)
   a.host, a.port = rest:match("^(.*):([^:%]]*)$")
   a.host = a.host or rest
   if a.port == "" then a.port = nil end
-  if a.host:find(":", 1, true) then a.host = a.host:match("^%[([%x:.]+)%]$") or "[" end
+  if a.host:find(":", 1, true) then
+    a.host = a.host:match("^%[([%x:.]+)%]$") or "[" .. rest:gsub("^%[", "") -- which no host has
+  end
   return a
 end
 
@@ -107,11 +109,12 @@ function M.parse(uri, port, explicit)
   if type(a.host) == "string" and a.host:find("@", 1, true) then -- what is before it may belong to a password
     return nil, "invalid host (an @ in a user or password is written %40)"
   end
+  if a.host == nil then return nil, "the URL names no host" end
   if badhost(a.host) then return nil, "invalid host '" .. tostring(a.host) .. "'" end
   local number = tonumber(a.port or port)
   if not number or number % 1 ~= 0 or number < 1 or number > 65535 or
     type(a.port) == "string" and a.port:find("%D") then -- tonumber reads "0x50", too, and "4e2"
-    return nil, "invalid port '" .. tostring(a.port) .. "'"
+    return nil, "invalid port '" .. tostring(a.port or port) .. "'"
   end
   a.port = math.floor(number)
   return a

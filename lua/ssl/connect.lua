@@ -54,6 +54,12 @@ local function checkname(ssl, conn, name)
   return refuse("the certificate is not for " .. name, name, names(cert))
 end
 
+-- As the system wants it, which takes 70000 for 4464 and knows no 443.0; nil when it is none.
+local function portnumber(port)
+  local n = tonumber(port)
+  return n % 1 == 0 and n >= 1 and n <= 65535 and ("%d"):format(n) or nil
+end
+
 --- Connects, shakes hands and checks the host name.
 -- @tparam table ssl the module
 -- @tparam string host name or IP address
@@ -76,12 +82,14 @@ function M.connect(ssl, host, port, flags)
   if cfg.timeout and not tonumber(cfg.timeout) then
     return failure.of("config", ("invalid timeout (number expected, got %s)"):format(type(cfg.timeout)))
   end
+  local number = portnumber(port)
+  if not number then return failure.of("config", ("invalid port '%s'"):format(tostring(port)), { host = host }) end
   local deadline = dial.deadline(tonumber(cfg.timeout))
   cfg.timeout = nil
   local ctx, message, detail = contexts.get(cfg)
   if not ctx then return nil, message, detail end
   local sock
-  sock, message, detail = dial.dial(host, port, deadline)
+  sock, message, detail = dial.dial(host, number, deadline)
   if not sock then return nil, message, detail end
   local conn
   conn, message, detail = ssl.wrap(sock, ctx)

@@ -78,7 +78,7 @@ end
 function M.dial(host, port, deadline)
   local addresses, message, detail = core.resolve(host, M.left(deadline))
   if not addresses then
-    detail.hint = detail.hint or hints[message]
+    detail.host, detail.hint = host, detail.hint or hints[message]
     return nil, message, detail
   end
   message = "host not found"

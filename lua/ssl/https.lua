@@ -49,8 +49,11 @@ end
 -- ---- settings
 
 local function defaults()
-  return { protocol = "any", options = { "all", "no_sslv2", "no_sslv3", "no_tlsv1" }, verify = M.verify }
+  return { protocol = "any", options = { "all", "no_sslv2", "no_sslv3", "no_tlsv1" } }
 end
+
+-- A value of verify that says something: false, nil and an empty array turn nothing off.
+local function said(verify) return (type(verify) ~= "table" or next(verify) ~= nil) and verify end
 
 -- The settings of a request's connections: its own keys but those of the request, then the defaults.
 local function settings(params)
@@ -61,6 +64,7 @@ local function settings(params)
   for k, v in pairs(defaults()) do
     if not cfg[k] then cfg[k] = v end
   end
+  cfg.verify = said(cfg.verify) or said(M.verify) or "peer"
   if cfg.sessions == nil then cfg.sessions = true end
   cfg.mode = "client"
   return cfg
@@ -85,7 +89,7 @@ end
 
 -- ---- connections
 
-local function wait(deadline) return math.min(deadline, dial.deadline(M.TIMEOUT)) end
+local function wait(deadline) return math.min(deadline, dial.deadline(tonumber(M.TIMEOUT))) end
 
 local connect
 
@@ -219,10 +223,14 @@ local function asrequest(target, body, sink)
   local request = { url = target, sink = sink }
   if body then
     request.method = "POST"
-    request.source = ltn12.source.string(body)
-    request.headers = { ["content-length"] = #body, ["content-type"] = "application/x-www-form-urlencoded" }
+    request.source = ltn12.source.string(tostring(body))
+    request.headers = { ["content-length"] = #tostring(body), ["content-type"] = "application/x-www-form-urlencoded" }
   end
   return request
+end
+
+local function isnot(request, name, kind)
+  return ("invalid %s (%s expected, got %s)"):format(name, kind, type(request[name]))
 end
 
 local function refusal(request)
@@ -232,20 +240,20 @@ local function refusal(request)
     return ("ssl.https speaks https, not %s: use socket.http, or an https URL"):format(tostring(scheme))
   end
   if request.headers ~= nil and type(request.headers) ~= "table" then
-    return "invalid headers (table expected, got " .. type(request.headers) .. ")"
+    return isnot(request, "headers", "table")
   end
-  if request.method ~= nil and type(request.method) ~= "string" then
-    return "invalid method (string expected, got " .. type(request.method) .. ")"
+  if request.method ~= nil and type(request.method) ~= "string" then return isnot(request, "method", "string") end
+  for _, name in ipairs { "path", "params", "query" } do
+    local value = request[name]
+    if value and type(value) ~= "string" and type(value) ~= "number" then return isnot(request, name, "string") end
   end
-  if request.timeout and not tonumber(request.timeout) then
-    return "invalid timeout (number expected, got " .. type(request.timeout) .. ")"
-  end
+  if request.timeout and not tonumber(request.timeout) then return isnot(request, "timeout", "number") end
 end
 
 -- The path and query to ask for. Fields of the request override the URL's.
 local function resource(request, a)
   if request.uri then return tostring(request.uri) end
-  local path = request.path or a.path
+  local path = tostring(request.path or a.path)
   if path == "" then path = "/" end
   if request.params then path = path .. ";" .. request.params end
   local query = request.query or a.query
@@ -411,6 +419,9 @@ local function badargument(fmt, ...) error(("bad argument #1 to 'request' (%s)")
 function M.request(target, body)
   local kind = type(target)
   if kind ~= "string" and kind ~= "table" then badargument("URL or table expected, got %s", kind) end
+  if kind == "string" and body and type(body) ~= "string" and type(body) ~= "number" then
+    error(("bad argument #2 to 'request' (string expected, got %s)"):format(type(body)), 2)
+  end
   local chunks = {}
   local request = asrequest(target, body, ltn12.sink.table(chunks))
   if type(request.url) ~= "string" or request.url == "" then badargument("its URL is missing") end
