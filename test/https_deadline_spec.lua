@@ -53,6 +53,14 @@ describe("ssl.https ends at the timeout of the request", function()
     end)
   end
 
+  it("in an answer that comes without a pause", function()
+    local server = web.scripted("tls head send=" .. web.escape(chunked) .. " flood=" .. web.escape("5\r\nhello\r\n"))
+    ends(0.5, "timeout", function()
+      return web.get(server:url(), { timeout = 0.5, sink = function() return 1 end })
+    end)
+    server:ended()
+  end)
+
   it("in the look-up of the name", function()
     local resolve = core.resolve
     S.atend(finally, function() core.resolve = resolve end)
@@ -124,6 +132,22 @@ describe("ssl.https ends at the timeout of the request", function()
     until not data
     assert.equal("wantread", message)
     assert.is_true(socket.gettime() - began < 3)
+    object:close()
+    server:ended()
+  end)
+
+  it("through tcp, where the server never pauses", function()
+    local server = web.scripted("tls flood=" .. ("x"):rep(100))
+    local object = https.tcp { cafile = S.cert("rootA"), timeout = 0.5 }()
+    assert.equal(1, object:connect("localhost", server.port))
+    local began = socket.gettime()
+    local data, message, partial, detail
+    repeat data, message, partial, detail = object:receive(10) until not data or socket.gettime() > began + 5
+    assert.equal("timeout", message)
+    assert.same({ "", "timeout" }, { partial, detail.kind })
+    assert.equal("so far", (select(3, object:receive("*l", "so far"))))
+    assert.same({ nil, "timeout", 0, detail }, { object:send("x") })
+    assert.same({ nil, "timeout", 2, detail }, { object:send("xyz", 3) })
     object:close()
     server:ended()
   end)

@@ -159,13 +159,32 @@ describe("ssl.https and the head of an answer", function()
   end)
 
   it("takes no head without end", function()
-    fails("tls head flood=x", "maxreceive", "config")
+    fails("tls head flood=x", "a line of the server's answer is longer than 65536 bytes", "protocol")
+    fails(ends("flood=x", { "Transfer-Encoding: chunked" }, "5;"), "longer than 65536 bytes", "protocol")
     fails("tls head send=" .. web.escape("HTTP/1.1 200 OK\r\n") .. " flood=" .. web.escape("A: b\r\n"),
       "does not end", "protocol")
     fails("tls head send=" .. web.escape("HTTP/1.1 200 OK\r\nA: ") .. " flood=" .. web.escape(("x"):rep(50) .. "\r\n "),
       "does not end", "protocol")
     fails(ends("flood=" .. web.escape("A: b\r\n"), { "Transfer-Encoding: chunked" }, "0\r\n"),
       "does not end", "protocol")
+  end)
+
+  it("reads lines of many blanks in no time", function()
+    local blanks, took = " blanks=60000 send=", os.clock()
+    local function line(before, after) return "send=" .. web.escape(before) .. blanks .. web.escape(after) end
+    local rest = "\r\nContent-Length: 5\r\n\r\nhello"
+    for name, value in pairs { x = "x" .. (" "):rep(60000) .. "y", z = "" } do
+      local script = line("HTTP/1.1 200 OK\r\n" .. name .. ":" .. value:sub(1, 1), value:sub(-1) .. rest)
+      assert.equal(value, succeeds("tls head " .. script .. " bye", "hello")[name])
+    end
+    local folded = succeeds("tls head " .. line("HTTP/1.1 200 OK\r\nA: b\r\n", "c" .. rest) .. " bye", "hello")
+    assert.equal("b c", folded.a)
+    succeeds("tls head " .. line("HTTP/1.1 200 OK\r\nContent-Length: 5,", "5\r\n\r\nhello") .. " bye", "hello")
+    for _, name in ipairs { "A", "" } do
+      fails("tls head " .. line("HTTP/1.1 200 OK\r\n" .. name, "x" .. rest) .. " bye", "without a name", "protocol")
+    end
+    fails("tls head " .. line("HTTP/1.1 200 OK\r\n ", ":" .. rest) .. " bye", "without a name", "protocol")
+    assert.is_true(os.clock() - took < 2, os.clock() - took)
   end)
 end)
 
@@ -270,6 +289,21 @@ describe("ssl.https and the caller's functions", function()
     assert.is_nil(r[2])
     assert.equal("source broke", r[3])
     assert.equal("4\r\nhalf\r\n", seen[1]:match("\n\n(.*)$"))
+  end)
+
+  it("sends numbers as LuaSocket does, and says what is neither", function()
+    for _, headers in ipairs { { ["content-length"] = 2 }, {} } do
+      local text = headers["content-length"] and "42" or "2\r\n42\r\n0\r\n\r\n"
+      local parts = { 42, false }
+      local function source() return table.remove(parts, 1) end
+      local r, seen = request({ method = "PUT", headers = headers, source = source },
+        ("tls head body=%d "):format(#text) .. web.answer("200 OK", { "Content-Length: 0" }) .. " bye")
+      assert.equal("", r[2], r[3])
+      assert.equal(text, seen[1]:match("\n\n(.*)$"))
+      r = request({ method = "PUT", headers = headers, source = function() return {} end }, "tls head stall")
+      assert.same({ true, nil, "the source gave a table, not a string" }, { r[1], r[2], r[3] })
+      assert.equal("callback", r[4].kind)
+    end
   end)
 
   it("never announces both a length and chunks", function()

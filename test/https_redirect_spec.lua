@@ -234,6 +234,13 @@ describe("ssl.address", function()
     assert.equal("https://a:1/b%20c", address.resolve("https://a:1/x/y", "/b c"))
   end)
 
+  it("resolves a reference with many blanks in no time", function()
+    local blanks, began = (" "):rep(60000), os.clock()
+    assert.equal("https://a/x" .. ("%20"):rep(60000) .. "y", address.resolve("https://a/", " x" .. blanks .. "y "))
+    assert.equal("https://a/", address.resolve("https://a/", blanks))
+    assert.is_true(os.clock() - began < 1)
+  end)
+
   it("takes URLs apart as RFC 3986 does", function()
     local function parts(uri)
       local a = assert(address.parse(uri, 443))
@@ -257,8 +264,8 @@ describe("ssl.address", function()
     end
     assert.equal("invalid host '[::1'", (select(2, address.parse("https://::1/", 443))))
     assert.equal("invalid port 'x'", (select(2, address.parse("https://a/", "x"))))
-    for _, uri in ipairs { "https://a b/", "https://a@b@c/", "https://a\\b/", "https://::1/", "https://[::1/", "https://[g]/",
-      "https://a]/", "https://a%20b/", "https://a:b:1/", "https://[]/", "https://<a>/" } do
+    for _, uri in ipairs { "https://a b/", "https://a@b@c/", "https://a\\b/", "https://::1/", "https://[::1/",
+      "https://[g]/", "https://a]/", "https://a%20b/", "https://a:b:1/", "https://[]/", "https://<a>/" } do
       local a, message = address.parse(uri, 443)
       assert.is_nil(a, uri)
       assert.matches("^invalid host", message)

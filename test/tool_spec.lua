@@ -200,9 +200,22 @@ describe("luasec --starttls", function()
     out, status = look("flood=" .. web.escape("220-more\r\n"), options .. "smtp")
     assert.equal(2, status)
     assert.matches("has no end", out)
+    out, status = look("flood=x", options .. "smtp")
+    assert.equal(2, status)
+    assert.matches("has no end", out)
     out, status = look("stall", options .. "xmpp")
     assert.equal(2, status)
     assert.matches("timeout", out)
+  end)
+
+  it("ends in time when the server dribbles", function()
+    for protocol, text in pairs { smtp = "220-more\r\n", xmpp = "<a/>" } do
+      local began = socket.gettime()
+      local out, status = look("drip=" .. web.escape(text:rep(30)), "--timeout 1 --starttls " .. protocol)
+      assert.equal(2, status)
+      assert.matches("timeout", out)
+      assert.is_true(socket.gettime() - began < 6, socket.gettime() - began)
+    end
   end)
 end)
 
@@ -343,11 +356,25 @@ describe("luasec serve", function()
 
   it("refuses settings that do not fit", function()
     for options, words in pairs { ["--cert x"] = "belong together", ["--cert /nowhere --key /nowhere"] = "No such file",
-      ["--bind 192.0.2.1"] = "cannot listen at 192.0.2.1, port 0: .*assign", ["--save /nowhere/x"] = "No such file" } do
+      ["--bind 192.0.2.1"] = "cannot listen at 192.0.2.1, port 0: .*assign", ["--save /nowhere/x"] = "No such file",
+      ["--requests many"] = "%-%-requests needs a number, not many", ["--requests -1"] = "needs a number, not %-1",
+      ["--dir /nowhere"] = "cannot serve the directory /nowhere: No such file",
+      ["--dir " .. ca] = "cannot serve the directory .*rootA.*: Not a directory" } do
       local out, status = luasec("serve --port 0 " .. options)
       assert.equal(1, status, out)
       assert.matches(words, out)
     end
+  end)
+end)
+
+describe("luasec serve", function()
+  it("writes an address of IPv6 as a URL has it", function()
+    local listener = socket.tcp6 and socket.tcp6()
+    if not listener or not listener:bind("::1", 0) then return pending("no IPv6 here") end
+    listener:close()
+    local out, status = luasec("serve --bind ::1 --port 0 --requests 0")
+    assert.equal(0, status, out)
+    assert.matches("^serving %. at https://%[::1%]:%d+/\n$", out)
   end)
 end)
 

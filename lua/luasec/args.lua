@@ -15,6 +15,7 @@ local kinds = {
     local n = text:find("^%d+$") and tonumber(text)
     return n and n <= 65535 and n, "a port"
   end,
+  NUMBER = function(text) return text:find("^%d+$") and tonumber(text), "a number" end,
 }
 
 local function find(options, name)

@@ -137,8 +137,7 @@ local function listen(conn, deadline, seconds)
 end
 
 local function startplain(sock, deadline, given, host)
-  sock:settimeout(dial.left(deadline))
-  local ok, message = starttls.begin(sock, given.starttls, given.name or host)
+  local ok, message = starttls.begin(sock, given.starttls, given.name or host, deadline)
   if ok then return true end
   sock:close()
   local hint = "does the server speak %s with STARTTLS on this port? --starttls knows others; without, TLS comes first"

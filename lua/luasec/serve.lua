@@ -4,6 +4,7 @@
 
 local socket = require "socket"
 local ssl = require "ssl"
+local uri = require "ssl.address"
 local output = require "luasec.output"
 
 local M = {}
@@ -235,6 +236,9 @@ end
 -- @treturn[2] string what is wrong
 function M.new(given, log)
   if (given.cert == nil) ~= (given.key == nil) then return nil, "--cert and --key belong together" end
+  local there, why = io.open((given.dir or ".") .. "/.", "rb")
+  if not there then return nil, "cannot serve the directory " .. why:gsub("/%.: ", ": ", 1) end
+  there:close()
   local cert, key = given.cert, given.key
   if not cert then cert, key = own(given) end
   if not cert then return nil, key end
@@ -254,7 +258,7 @@ function M.new(given, log)
   listener:settimeout(0)
   local _, port = listener:getsockname()
   return setmetatable({ listener = listener, context = context, dir = given.dir or ".", port = tonumber(port),
-    log = log, tasks = {}, count = 0, accepted = 0, most = tonumber(given.requests) or math.huge }, Server)
+    log = log, tasks = {}, count = 0, accepted = 0, most = given.requests or math.huge }, Server)
 end
 
 --- Runs the command; answers its exit status.
@@ -265,7 +269,8 @@ function M.run(given)
     io.stderr:write("luasec: ", output.safe(message), "\n")
     return 1
   end
-  io.stdout:write(("serving %s at https://%s:%d/\n"):format(server.dir, given.bind or "localhost", server.port))
+  local place = uri.hostport(given.bind or "localhost", server.port)
+  io.stdout:write(("serving %s at https://%s/\n"):format(server.dir, place))
   repeat server:step() until server.accepted >= server.most and server.count == 0
   return 0
 end

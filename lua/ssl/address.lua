@@ -42,7 +42,7 @@ end
 -- @tparam string reference
 -- @treturn string an absolute URL
 function M.resolve(base, reference)
-  reference = reference:gsub("^%s+", ""):gsub("%s+$", "")
+  reference = reference:match("^.*%S", (reference:find("%S"))) or ""
   reference = reference:gsub("[^\33-\126]", function(c) return ("%%%02X"):format(c:byte()) end)
   local b, r = split(base), split(reference)
   if r.scheme then return reference end

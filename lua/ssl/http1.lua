@@ -31,7 +31,13 @@ function M.link(conn, deadline)
   return setmetatable({ conn = conn, deadline = deadline, room = M.MAXHEAD, lines = 0 }, link)
 end
 
-function link:arm() self.conn:settimeout(dial.left(self.deadline), "t") end
+-- What comes or goes without a wait is not ended by a connection's timeout: a peer that never pauses is, here.
+function link:arm()
+  local left = dial.left(self.deadline)
+  self.conn:settimeout(left, "t")
+  if left <= 0 then return refuse("timeout", "timeout") end
+  return true
+end
 
 function link:failed(message, detail)
   if detail and detail.kind == "want" and dial.over(self.deadline) then return refuse("timeout", "timeout") end
@@ -41,18 +47,22 @@ end
 -- In slices, so that the block timeout is for each of them and a slow line may still carry a long string.
 function link:send(data)
   for first = 1, #data, SLICE do
-    self:arm()
-    local ok, message, _, detail = self.conn:send(data, first, math.min(first + SLICE - 1, #data))
+    local ok, message, detail = self:arm()
+    if not ok then return nil, message, detail end
+    local _
+    ok, message, _, detail = self.conn:send(data, first, math.min(first + SLICE - 1, #data))
     if not ok then return self:failed(message, detail) end
   end
   return true
 end
 
 function link:line()
-  self:arm()
+  local ok, late, why = self:arm()
+  if not ok then return nil, late, why end
   local line, message, _, detail = self.conn:receive("*l")
-  if not line then return self:failed(message, detail) end
-  return line
+  if line then return line end
+  if detail.kind ~= "config" then return self:failed(message, detail) end
+  return refuse("protocol", ("a line of the server's answer is longer than %d bytes"):format(M.MAXLINE))
 end
 
 -- A line of the head, which is bounded as a whole too.
@@ -67,7 +77,8 @@ function link:headline()
 end
 
 function link:read(max)
-  self:arm()
+  local ok, late, why = self:arm()
+  if not ok then return nil, late, why end
   local data, message, detail = self.conn:read(max)
   if not data then return self:failed(message, detail) end
   return data
@@ -128,11 +139,20 @@ local function put(self, data)
   return 1
 end
 
+-- What a source gives, as a string; LuaSocket takes numbers for one, too.
+local function bytes(chunk)
+  local kind = type(chunk)
+  if kind == "string" or not chunk then return chunk or nil end
+  if kind == "number" then return tostring(chunk) end
+  return nil, "the source gave a " .. kind .. ", not a string"
+end
+
 -- Sends what the source gives. The end of chunks is sent only when the source has ended well.
 local function chunkedsink(self)
-  return function(chunk, err)
+  return function(given, err)
+    local chunk, wrong = bytes(given)
     if chunk == "" then return 1 end
-    if not chunk and err then return nil, err end
+    if not chunk and (wrong or err) then return nil, wrong or err end
     return put(self, chunk and ("%X\r\n%s\r\n"):format(#chunk, chunk) or "0\r\n\r\n")
   end
 end
@@ -141,9 +161,10 @@ end
 local function countedsink(self, length)
   local sent = 0
   local function wrong(n) return nil, ("the source gave %d bytes where content-length says %d"):format(n, length) end
-  return function(chunk, err)
+  return function(given, err)
+    local chunk, no = bytes(given)
     if not chunk then
-      if err then return nil, err end
+      if no or err then return nil, no or err end
       if sent < length then return wrong(sent) end
       return 1
     end
@@ -187,6 +208,19 @@ local function add(headers, name, value)
   headers[name] = headers[name] and headers[name] .. ", " .. value or value
 end
 
+-- Without blanks at both ends. The peer's lines are long: a pattern that tries every end for every blank takes seconds.
+local function trim(line)
+  return line:match("^.*%S", (line:find("%S"))) or ""
+end
+
+-- Name and value of a header line; no name where there is none.
+local function field(line)
+  local colon = line:find(":", 1, true)
+  if not colon then return nil end
+  local name = line:sub(1, colon - 1):match("^.*%S")
+  return name, trim(line:sub(colon + 1))
+end
+
 -- Header fields up to the empty line. A line that begins with a blank goes on with the field before it.
 local function fields(self, headers)
   local name, value
@@ -194,12 +228,12 @@ local function fields(self, headers)
     local line, message, detail = self:headline()
     if not line then return nil, message, detail end
     if name and line:find("^[ \t]") then
-      value = value .. " " .. line:match("^%s*(.-)%s*$")
+      value = value .. " " .. trim(line)
     else
       if name then add(headers, name, value) end
       if line == "" then return headers end
-      name, value = line:match("^([^:]-)%s*:%s*(.-)%s*$")
-      if not name or name == "" then
+      name, value = field(line)
+      if not name then
         return refuse("protocol", "the server's answer has a header line without a name and a colon")
       end
       name = name:lower()
@@ -320,10 +354,11 @@ end
 -- RFC 9112 section 6.3: equal numbers may be repeated, all else is an error.
 local function length(value)
   local number
-  for item in (value .. ","):gmatch("%s*(.-)%s*,") do
-    if not item:find("^%d+$") or #item > 15 then return nil end
-    if number and number ~= tonumber(item) then return nil end
-    number = tonumber(item)
+  for item in (value .. ","):gmatch("([^,]*),") do
+    local digits = trim(item)
+    if not digits:find("^%d+$") or #digits > 15 then return nil end
+    if number and number ~= tonumber(digits) then return nil end
+    number = tonumber(digits)
   end
   return number
 end

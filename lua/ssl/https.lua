@@ -145,12 +145,20 @@ local function adopt(object, conn, deadline)
     end
   end
   if not deadline then return conn:settimeout(nil, "t") end
-  for _, name in ipairs { "send", "receive" } do
-    local method = object[name]
-    object[name] = function(...)
-      conn:settimeout(dial.left(deadline), "t")
-      return method(...)
-    end
+  local function late()
+    local left = dial.left(deadline)
+    conn:settimeout(left, "t")
+    return left <= 0 and select(3, refuse("timeout", "timeout"))
+  end
+  function object.receive(_, pattern, prefix)
+    local detail = late()
+    if detail then return nil, detail.reason, prefix or "", detail end
+    return conn:receive(pattern, prefix)
+  end
+  function object.send(_, data, first, last)
+    local detail = late()
+    if detail then return nil, detail.reason, math.max(0, (tonumber(first) or 1) - 1), detail end
+    return conn:send(data, first, last)
   end
 end
 

@@ -5,7 +5,7 @@
 -- A script is steps with blanks between; %XX stands for a byte:
 --   tls           handshake as server        head        read up to an empty line      body=N  read N bytes
 --   send=TEXT     send it                    drip=TEXT   send it, a byte each 0.1 s, until the client goes
---   flood=TEXT    send it again and again until the client goes
+--   flood=TEXT    send it again and again until the client goes                        blanks=N send N blanks
 --   bye           close with close_notify    cut         end the stream without it     rst     end it by a reset
 --   stall         read until the client goes pause       read nothing for two seconds
 
@@ -52,6 +52,8 @@ function steps.body(state, n)
 end
 
 function steps.send(state, text) return state.sock:send(text) end
+
+function steps.blanks(state, n) return state.sock:send((" "):rep(tonumber(n))) end
 
 function steps.drip(state, text)
   for i = 1, #text do
