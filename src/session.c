@@ -196,8 +196,9 @@ static int getsession(lua_State *L)
 }
 
 /* conn:setsession(session: ssl.Session) -> true | nil, message, detail
-   Tries to resume it in the handshake to come, which is a full one if the server refuses. A failure when the context
-   verifies in another way than the session's did. SSL_set_session(3). */
+   Tries to resume it in the handshake to come, which is a full one if the server refuses, or its certificate, which
+   was verified, has expired. A failure when the context verifies in another way than the session's did.
+   SSL_set_session(3). */
 static int setsession(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);

@@ -188,10 +188,27 @@ bool tls_sessions_attach(SSL_CTX *ctx, bool server)
 
 /* ---- the course of a connection ---- */
 
+/* OpenSSL's clients offer a session however long its certificate has been out of date, and a server that resumes it shows no
+   other: the verdict would be the one of then. */
+static bool outlived(SSL *ssl)
+{
+  SSL_SESSION *s = SSL_get_session(ssl);
+  X509 *cert = s != NULL ? SSL_SESSION_get0_peer(s) : NULL;
+  bool timed = (X509_VERIFY_PARAM_get_flags(SSL_get0_param(ssl)) & X509_V_FLAG_NO_CHECK_TIME) == 0;
+  return cert != NULL && timed && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE &&
+         X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0;
+}
+
 void tls_sessions_begin(tls_connection *c)
 {
   tls_sessions *s = c->sessions;
-  if (s == NULL || s->cache == NULL || c->server || !SSL_in_before(c->ssl) || SSL_get_session(c->ssl) != NULL) {
+  if (s == NULL || c->server || !SSL_in_before(c->ssl)) {
+    return;
+  }
+  if (outlived(c->ssl)) {
+    SSL_set_session(c->ssl, NULL);
+  }
+  if (s->cache == NULL || SSL_get_session(c->ssl) != NULL) {
     return;
   }
   if (tls_cache_offer(s->cache, c)) {

@@ -257,6 +257,7 @@ static int setdane(lua_State *L)
   tls_error_clear();
   int ok = SSL_CTX_dane_enable(ctx->ctx) > 0;
   ctx->dane = ok;
+  tls_trust_remember(ctx, 't', "", 0); /* a session that TLSA records vouched for is not for those who go by CAs */
   if (ok && n >= 2) {
     SSL_CTX_dane_set_flags(ctx->ctx, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
   }

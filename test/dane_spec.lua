@@ -82,6 +82,27 @@ describe("DANE", function()
   local right = digest("sha256", spki "serverA")
   local wrong = digest("sha256", spki "serverB")
 
+  for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+    it("vouches for no session of a context that goes by CAs over " .. version, function()
+      local cfg = { protocol = version, certificate = S.cert "serverA", key = S.cert "serverAkey" }
+      local sctx = assert(S.ssl.newcontext(S.server(cfg)))
+      local c, s = S.wrapped(S.client { cafile = S.cert "rootB", dane = true }, sctx)
+      assert.is_true(c:setdane("localhost"))
+      assert.is_true(c:settlsa(3, 1, 1, digest("sha256", spki "serverA")))
+      assert.is_true(S.shake(c, s)[1])
+      s:send("x")
+      assert.equal("x", (S.receive(c, 1)))
+      local session = assert(c:getsession())
+      c:close()
+      s:close()
+      c, s = S.wrapped(S.client { cafile = S.cert "rootB" }, sctx)
+      assert.is_nil((c:setsession(session)))
+      assert.is_false(S.shake(c, s)[1])
+      c:close()
+      s:close()
+    end)
+  end
+
   it("tells a mismatch in the table of lsec_continue", function()
     local cr, v = dane(function(c)
       c:setdane("localhost")

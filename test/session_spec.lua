@@ -2,6 +2,7 @@
 
 local S = require "support"
 local ssl = S.ssl
+local der = require "der"
 
 -- A context for each side, kept for several connections.
 local function contexts(version, client, server)
@@ -21,6 +22,15 @@ local function visit(cctx, sctx, session)
   assert.equal("x", (S.receive(c, 1)))
   assert.equal(c:sessionreused(), s:sessionreused())
   return c:getsession(), c:sessionreused(), c, s
+end
+
+-- A session's export, an SSL_SESSION in DER, with the certificate of a file in its field 3 in place of `old`.
+local function withcertificate(export, old, name)
+  local at, last = export:find(old, 1, true)
+  local new = ssl.loadcertificate(S.pem(name)):der()
+  local first = at - #der.tlv(0xa3, old) + #old -- where the field begins
+  local body = export:sub(#der.seq(export) - #export + 1, first - 1)
+  return der.seq(body, der.tlv(0xa3, new), export:sub(last + 1))
 end
 
 describe("client sessions", function()
@@ -87,6 +97,22 @@ describe("client sessions", function()
         c:close()
         s:close()
       end
+    end)
+
+    it("end with the certificate that was verified over " .. version, function()
+      local cctx, sctx = contexts(version)
+      local session, _, c = visit(cctx, sctx)
+      local function of(name)
+        return assert(ssl.loadsession(withcertificate(session:export(), c:getpeercertificate():der(), name)))
+      end
+      local _, resumed = visit(cctx, sctx, of "serverA")
+      assert.is_true(resumed)
+      _, resumed = visit(cctx, sctx, of "expired")
+      assert.is_false(resumed)
+      local lax = assert(ssl.newcontext(S.anyclient()))
+      session, _, c = visit(lax, sctx)
+      _, resumed = visit(lax, sctx, of "expired")
+      assert.is_true(resumed) -- nobody asks for its certificate there
     end)
 
     it("carry a bad verdict along over " .. version, function()

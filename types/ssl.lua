@@ -467,7 +467,7 @@ function Connection:setoption(name, value) end
 ---@return ssl.Detail|nil detail
 function Connection:setretransmit(seconds) end
 
----Tries to resume it in the handshake to come, which is a full one if the server refuses. A failure when the context verifies in another way than the session's did. SSL_set_session(3).
+---Tries to resume it in the handshake to come, which is a full one if the server refuses, or its certificate, which was verified, has expired. A failure when the context verifies in another way than the session's did. SSL_set_session(3).
 ---@param session ssl.Session
 ---@return true|nil
 ---@return string|nil message
