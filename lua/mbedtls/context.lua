@@ -208,15 +208,21 @@ local function read(self, size)
   return data, not data and why or nil
 end
 
+local function checkwhole(name, position, value)
+  local n = checknumber(name, position, value)
+  if n % 1 ~= 0 then error(("bad argument #%d to '%s' (whole number expected, got %s)"):format(position, name, n), 0) end
+  return n
+end
+
 -- The range of data that write was given: first, last.
 local function range(data, pos, len)
   if type(data) == "number" then data = tostring(data) end
   if type(data) ~= "string" then
     error(("bad argument #1 to 'write' (string expected, got %s)"):format(type(data)), 0)
   end
-  pos = pos == nil and 1 or checknumber("write", 2, pos)
+  pos = pos == nil and 1 or checkwhole("write", 2, pos)
   if pos < 1 or pos > #data + 1 then outofrange("write", 2) end
-  len = len == nil and #data - pos + 1 or checknumber("write", 3, len)
+  len = len == nil and #data - pos + 1 or checkwhole("write", 3, len)
   if len < 0 or len > #data - pos + 1 then outofrange("write", 3) end
   return data, pos, len
 end
@@ -243,7 +249,7 @@ local function write(self, data, pos, len)
     return sent, wrong, detail
   end)
   if not last then return nil, why end
-  local n = last - pos + 1
+  local n = math.floor(last - pos + 1) -- a whole number's type, where Lua has one
   if why then
     self.owed = n
     return nil, why
