@@ -210,7 +210,9 @@ end
 
 local function checkwhole(name, position, value)
   local n = checknumber(name, position, value)
-  if n % 1 ~= 0 then error(("bad argument #%d to '%s' (whole number expected, got %s)"):format(position, name, n), 0) end
+  if n % 1 ~= 0 then
+    error(("bad argument #%d to '%s' (whole number expected, got %s)"):format(position, name, n), 0)
+  end
   return n
 end
 
