@@ -34,6 +34,24 @@ local function silent()
   return listener, (select(2, listener:getsockname()))
 end
 
+describe("ssl.connect with a pre-shared key", function()
+  it("asks for no certificate, unless the program names whom it is for", function()
+    local child = assert(io.popen(S.interpreter() .. " samples/psk/server.lua 0 4"))
+    local port = assert(child:read("*l"))
+    for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+      local flags = { protocol = version, timeout = 10, psk = { identity = "lamp", key = ("\79"):rep(32) } }
+      local conn = assert(ssl.connect("127.0.0.1", port, flags))
+      assert.equal("good evening, lamp", (conn:receive("*l")))
+      conn:close()
+      flags.verifyname = "localhost"
+      local none, message = ssl.connect("127.0.0.1", port, flags)
+      assert.is_nil(none)
+      assert.equal("the server sent no certificate", message)
+    end
+    child:close()
+  end)
+end)
+
 describe("ssl.connect and ports", function()
   it("takes whole numbers, and none that the system would take for another", function()
     for _, port in ipairs { 0, -1, 65536, 70000, 1.5, "70000", 0 / 0, 1 / 0 } do

@@ -99,7 +99,9 @@ function M.connect(ssl, host, port, flags)
   end
   local ok
   ok, message, detail = shake(conn, deadline)
-  if ok and cfg.verifyname ~= false then
+  -- Who knows the pre-shared key needs no certificate to be who he is, unless the program names one.
+  local keyed = ok and cfg.verifyname == nil and not conn:getpeercertificate() and conn:getpskidentity()
+  if ok and cfg.verifyname ~= false and not keyed then
     ok, message, detail = checkname(ssl, conn, cfg.verifyname or cfg.servername or dial.name(host))
   end
   if not ok then
