@@ -82,8 +82,8 @@ end
 -- Connects, shakes hands and checks the host name. flags: settings for newcontext, of which mode is "client", protocol
 -- "tlsv1_2" and verify "none" unless given, and timeout, seconds for all of it from the look-up of the name on. With
 -- verify = "peer" the certificate is verified too. Calls with the same settings share a context and resume each other's
--- sessions, unless sessions is false. A server that proves a key of psk needs no certificate. sock is LuaSocket's object, which no longer has the descriptor. After a failure
--- nothing is left open.
+-- sessions, unless sessions is false. A server that proves a key of psk needs no certificate. sock is LuaSocket's
+-- object, which no longer has the descriptor. After a failure nothing is left open.
 function M.connect(host, port, flags)
   if type(host) ~= "string" then
     error("bad argument #1 to 'connect' (string expected, got " .. type(host) .. ")", 2)
