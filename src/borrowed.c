@@ -51,12 +51,27 @@ static int setfds(lua_State *L)
   return 0;
 }
 
-/* filestatus(fd): a table with regular, is it an ordinary file?; uid, its owner; mode, its permissions; size; mine, does it
-   belong to the user that runs this?; me, that user. nil, message, detail when it is no descriptor. fstat(2). */
+/* The descriptor of the handle or number at argument 1, what was written to the handle flushed; -1 when it is closed. */
+static int descriptor(lua_State *L)
+{
+  FILE *f;
+  if (!tls_tofile(L, 1, &f)) {
+    luaL_argcheck(L, lua_type(L, 1) == LUA_TNUMBER, 1, "file handle or descriptor expected");
+    return check_fd(L, 1);
+  }
+  if (f != NULL) {
+    fflush(f);
+  }
+  return f != NULL ? fileno(f) : -1;
+}
+
+/* filestatus(file): a table with regular, is it an ordinary file?; uid, its owner; mode, its permissions; size; mine, does it
+   belong to the user that runs this?; me, that user. file: as for readat. nil, message, detail when it is no descriptor.
+   fstat(2). */
 static int filestatus(lua_State *L)
 {
   struct stat st;
-  if (fstat(check_fd(L, 1), &st) != 0) {
+  if (fstat(descriptor(L), &st) != 0) {
     return fail_system(L, errno);
   }
   lua_createtable(L, 0, 6);
@@ -78,20 +93,6 @@ static int filestatus(lua_State *L)
 static void release(void *p)
 {
   OPENSSL_free(p);
-}
-
-/* The descriptor of the handle or number at argument 1, what was written to the handle flushed; -1 when it is closed. */
-static int descriptor(lua_State *L)
-{
-  FILE *f;
-  if (!tls_tofile(L, 1, &f)) {
-    luaL_argcheck(L, lua_type(L, 1) == LUA_TNUMBER, 1, "file handle or descriptor expected");
-    return check_fd(L, 1);
-  }
-  if (f != NULL) {
-    fflush(f);
-  }
-  return f != NULL ? fileno(f) : -1;
 }
 
 /* readat(file, count, offset): up to count bytes from offset on, "" at the end; one system call. file: a handle of Lua's io

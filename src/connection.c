@@ -14,7 +14,6 @@
 
 #include <openssl/err.h>
 
-#define DROPPED_MAX 64    /* reads of what a peer sends after our close_notify, a step */
 #define CONNECTION_KIB 24 /* what a connection costs OpenSSL, for the collector */
 
 static int ex_index = -1;
@@ -120,35 +119,6 @@ enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_
   errno = 0;
   int ret = SSL_write_ex(c->ssl, p, n, put);
   return tls_outcome(c, ret, errno, e);
-}
-
-/* OpenSSL counts close_notify as sent when the socket has not yet taken it, and then would not send it any more. */
-enum tls_status tls_step_notify(tls_connection *c, tls_error *e)
-{
-  if ((SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) != 0 && !c->notifying) {
-    return TLS_DONE;
-  }
-  errno = 0;
-  int ret = SSL_shutdown(c->ssl);
-  enum tls_status status = tls_outcome(c, ret >= 0 ? 1 : ret, errno, e);
-  c->notifying = status == TLS_WANT_WRITE;
-  return status;
-}
-
-enum tls_status tls_step_drop(tls_connection *c, tls_error *e)
-{
-  unsigned char dropped[1024];
-  size_t got;
-  for (int i = 0; i < DROPPED_MAX; i++) {
-    if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
-      return TLS_DONE;
-    }
-    enum tls_status status = tls_step_read(c, dropped, sizeof dropped, &got, e);
-    if (status != TLS_DONE) {
-      return status == TLS_FAILED && e->kind == TLS_KIND_CLOSED && !c->closing ? TLS_DONE : status;
-    }
-  }
-  return TLS_WANT_READ;
 }
 
 /* ---- life ---- */

@@ -187,12 +187,12 @@ static int reset(lua_State *L)
     return refuse(L, TLS_KIND_CONFIG, "TLSA records are for one handshake; make another engine and set them there");
   }
   bool packets = c->memory->in.packets;
-  tls_queue_free(&c->memory->in);
-  tls_queue_free(&c->memory->out);
-  c->memory->ended = false;
   if (!tls_connection_renew(L, c, &e)) {
     return refuse(L, e.kind, e.text);
   }
+  tls_queue_free(&c->memory->in);
+  tls_queue_free(&c->memory->out);
+  c->memory->ended = false;
   c->readahead = false;
   if (!tls_memory_attach(c, packets)) {
     return luaL_error(L, "not enough memory");

@@ -2,7 +2,7 @@
  * error.c: turns a failure into what Lua programs get: a message and a detail table. The only reader of OpenSSL's error
  * queue, and the only place that knows the words of system errors. Nothing here decides what happens after a failure.
  */
-#include "tls.h"
+#include "live.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -162,7 +162,13 @@ static void syscall_failed(tls_error *e, int sys)
 
 enum tls_status tls_error_ssl(tls_error *e, const SSL *ssl, int ret, int sys)
 {
-  switch (SSL_get_error(ssl, ret)) {
+  int outcome = SSL_get_error(ssl, ret);
+  if ((outcome == SSL_ERROR_WANT_READ || outcome == SSL_ERROR_WANT_WRITE) && sys == ENOTCONN && !tls_wait_connecting(ssl)) {
+    tls_error_system(e, sys);
+    e->hint = "the socket is not connected: wrap what accept or connect gave, not the socket that listens";
+    return TLS_FAILED;
+  }
+  switch (outcome) {
   case SSL_ERROR_WANT_READ:
     return TLS_WANT_READ;
   case SSL_ERROR_WANT_WRITE:

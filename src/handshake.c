@@ -2,11 +2,15 @@
  * handshake.c: how TLS begins and ends on a connection: the server name, the handshake and its first error, which is kept,
  * and shutdown. The steps themselves are in connection.c; closing without shutdown is there too.
  */
-#include "tls.h"
+#include "readahead.h"
+#include "stream.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <openssl/err.h>
+
+#define DROPPED_MAX 64 /* reads of what a peer sends after our close_notify, a step */
 
 /* A server may go on without any of the protocols that a client offers; a strict client does not. */
 static bool lacks_protocol(tls_connection *c, tls_error *e)
@@ -182,6 +186,46 @@ static int sni(lua_State *L)
   return 0;
 }
 
+/* OpenSSL refuses close_notify while another message, such as a key update, is on its way. It counts close_notify as sent when the
+   socket has not yet taken it, and then would not send it any more. */
+static enum tls_status notify(tls_connection *c, tls_error *e)
+{
+  if ((SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) != 0 && !c->notifying) {
+    return TLS_DONE;
+  }
+  enum tls_status status = SSL_in_init(c->ssl) ? tls_step_handshake(c, e) : TLS_DONE;
+  if (status != TLS_DONE) {
+    return status;
+  }
+  errno = 0;
+  int ret = SSL_shutdown(c->ssl);
+  status = tls_outcome(c, ret >= 0 ? 1 : ret, errno, e);
+  c->notifying = status == TLS_WANT_WRITE;
+  return status;
+}
+
+/* Reads until the peer's close_notify and drops what comes before it. A peer that goes on sending holds no step for ever, but
+   what has left the socket is read to its end: nobody would be told of it. */
+static enum tls_status drop(tls_connection *c, tls_error *e)
+{
+  unsigned char dropped[1024];
+  size_t got;
+  for (int i = 0; i < DROPPED_MAX || tls_stream_at_hand(c); i++) {
+    if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
+      return TLS_DONE;
+    }
+    if (i == DROPPED_MAX) {
+      tls_readahead_stop(c->ssl);
+      c->readahead = true; /* a receive may follow */
+    }
+    enum tls_status status = tls_step_read(c, dropped, sizeof dropped, &got, e);
+    if (status != TLS_DONE) {
+      return status == TLS_FAILED && e->kind == TLS_KIND_CLOSED && !c->closing ? TLS_DONE : status;
+    }
+  }
+  return TLS_WANT_READ;
+}
+
 /* What shutdown answers for anything but success: nil, message, detail. */
 static int shutdown_failed(lua_State *L, enum tls_status status, const tls_error *e)
 {
@@ -203,10 +247,10 @@ static enum tls_status shutdown_step(tls_connection *c, enum direction which, tl
   if (which != RECEIVE) {
     status = tls_send_flush(c, e);
     if (status == TLS_DONE) {
-      status = tls_step_notify(c, e);
+      status = notify(c, e);
     }
   }
-  return status == TLS_DONE && which != SEND ? tls_step_drop(c, e) : status;
+  return status == TLS_DONE && which != SEND ? drop(c, e) : status;
 }
 
 /* conn:shutdown([which: "both"|"send"|"receive"]) -> true | nil, message, detail

@@ -17,6 +17,9 @@ extern const luaL_Reg tls_keyupdate_methods[];
 extern const luaL_Reg tls_binding_methods[];
 
 int tls_wait_now(lua_State *L); /* a function of ssl.core */
+/* A socket has said ENOTCONN, which OpenSSL takes for a connection that is being made. False when it is ready all the same: to
+   wait for it would be to ask again and again. */
+bool tls_wait_connecting(const SSL *ssl);
 
 /* A new SSL of a context's, which verifies as the context says; NULL when memory is short. */
 SSL *tls_context_ssl(tls_context *ctx);

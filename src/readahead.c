@@ -55,11 +55,12 @@ static ssize_t refill(readahead *a, char *p, size_t n)
   if (a->on && a->buf == NULL) {
     a->buf = malloc(AHEAD); /* without memory it goes on without */
   }
-  if (a->buf != NULL) {
+  bool ahead = a->on && a->buf != NULL;
+  if (ahead) {
     parts[1] = (struct iovec){a->buf, AHEAD};
   }
   a->head = a->tail = 0;
-  ssize_t got = readv(a->fd, parts, a->buf != NULL ? 2 : 1);
+  ssize_t got = readv(a->fd, parts, ahead ? 2 : 1);
   a->taken += got > 0 ? (size_t)got : 0;
   if (got > 0 && (size_t)got > n) {
     a->tail = (size_t)got - n;
@@ -197,6 +198,16 @@ void tls_readahead_start(SSL *ssl)
     a->on = true;
   } else if (BIO_find_type(SSL_get_rbio(ssl), BIO_TYPE_DESCRIPTOR) != NULL) {
     SSL_set_read_ahead(ssl, 1);
+  }
+}
+
+void tls_readahead_stop(SSL *ssl)
+{
+  readahead *a = of(ssl);
+  if (a != NULL) {
+    a->on = false;
+  } else if (BIO_find_type(SSL_get_rbio(ssl), BIO_TYPE_DESCRIPTOR) != NULL) {
+    SSL_set_read_ahead(ssl, 0);
   }
 }
 

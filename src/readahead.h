@@ -10,6 +10,7 @@
    writing to a peer that has gone sends no signal. NULL when memory is short. */
 BIO *tls_readahead_bio(int fd);
 void tls_readahead_start(SSL *ssl);         /* from now on; OpenSSL's own way of it on its socket BIO, none of memory */
+void tls_readahead_stop(SSL *ssl);          /* no more; what was read is there still */
 void tls_readahead_step(const SSL *ssl);    /* a step has ended: the next one may take its share of the socket again */
 bool tls_readahead_pending(const SSL *ssl); /* are there bytes read ahead that OpenSSL has not asked for yet? */
 void tls_readahead_release(SSL *ssl);       /* frees the buffer when it is empty; the next read makes a new one */

@@ -368,6 +368,7 @@ TLS_NOINLINE static int receive_more(lua_State *L, tls_connection *c, enum patte
   size_t nprefix = 0;
   const char *prefix = luaL_optlstring(L, 3, "", &nprefix);
   if (pattern == PATTERN_COUNT && nprefix > 0 && nprefix >= count) {
+    lua_settop(L, 3);
     lua_settop(L, 5);
     return 3;
   }

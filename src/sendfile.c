@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,8 +20,8 @@
 typedef struct transfer {
   int fd;
   off_t offset; /* of the first byte */
-  size_t count; /* bytes to send */
-  size_t sent;
+  uint64_t count; /* bytes to send; a file may have more than a size_t counts */
+  uint64_t sent;
 } transfer;
 
 /* ---- the file ---- */
@@ -58,7 +59,7 @@ static bool measure(transfer *t, double count, tls_error *e)
     tls_error_set(e, TLS_KIND_CONFIG, "the file has fewer bytes than are to be sent");
     return false;
   }
-  t->count = (size_t)(count < 0 ? left : count);
+  t->count = (uint64_t)(count < 0 ? left : count);
   return true;
 }
 
@@ -117,12 +118,12 @@ static enum tls_status send_block(tls_connection *c, transfer *t, unsigned char 
 
 static enum tls_status send_blocks(tls_connection *c, transfer *t, tls_deadline *d, tls_error *e)
 {
-  size_t size = t->count < BLOCK ? t->count : BLOCK;
+  size_t size = t->count < BLOCK ? (size_t)t->count : BLOCK;
   unsigned char *buf = malloc(size);
   enum tls_status status = buf != NULL ? TLS_DONE : tls_stream_nomemory(e);
   while (status == TLS_DONE && t->sent < t->count) {
-    size_t left = t->count - t->sent;
-    status = send_block(c, t, buf, left < size ? left : size, d, e);
+    uint64_t left = t->count - t->sent;
+    status = send_block(c, t, buf, left < size ? (size_t)left : size, d, e);
   }
   if (buf != NULL) {
     OPENSSL_cleanse(buf, size);
@@ -134,9 +135,10 @@ static enum tls_status send_blocks(tls_connection *c, transfer *t, tls_deadline 
 /* The kernel reads the file and encrypts it. SSL_sendfile(3). */
 static enum tls_status kernel_step(tls_connection *c, transfer *t, tls_error *e)
 {
-  size_t left = t->count - t->sent;
+  uint64_t left = t->count - t->sent;
+  size_t most = left < KERNEL_BLOCK ? (size_t)left : KERNEL_BLOCK;
   errno = 0;
-  ossl_ssize_t n = SSL_sendfile(c->ssl, t->fd, t->offset + (off_t)t->sent, left < KERNEL_BLOCK ? left : KERNEL_BLOCK, 0);
+  ossl_ssize_t n = SSL_sendfile(c->ssl, t->fd, t->offset + (off_t)t->sent, most, 0);
   int sys = errno;
   if (n == 0) {
     return ended_early(e);
@@ -157,7 +159,7 @@ static enum tls_status send_kernel(tls_connection *c, transfer *t, tls_deadline 
   while (t->sent < t->count && status != TLS_FAILED) {
     status = tls_send_flush(c, e);
     if (status == TLS_DONE && c->ahead > 0) { /* sent by a call that reported less */
-      size_t n = c->ahead < t->count - t->sent ? c->ahead : t->count - t->sent;
+      size_t n = c->ahead < t->count - t->sent ? c->ahead : (size_t)(t->count - t->sent);
       c->ahead -= n;
       t->sent += n;
     } else if (status == TLS_DONE) {

@@ -63,6 +63,11 @@ enum tls_status tls_stream_enter(tls_connection *c, tls_call *call, lua_State *L
   return tls_enter(c, call, L, 1, e) ? TLS_DONE : TLS_FAILED;
 }
 
+bool tls_stream_at_hand(const tls_connection *c)
+{
+  return SSL_has_pending(c->ssl) || tls_readahead_pending(c->ssl) || tls_memory_readable(c);
+}
+
 /* Bytes read ahead count as something to read until a step has found that they are not yet a whole record. After the peer's
    close_notify nothing comes, though OpenSSL 3.2 and later count that record itself. */
 static bool readable(const tls_connection *c)
@@ -70,8 +75,7 @@ static bool readable(const tls_connection *c)
   if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
     return false;
   }
-  bool waiting = SSL_has_pending(c->ssl) || tls_readahead_pending(c->ssl) || tls_memory_readable(c);
-  return SSL_pending(c->ssl) > 0 || (!c->starved && waiting);
+  return SSL_pending(c->ssl) > 0 || (!c->starved && tls_stream_at_hand(c));
 }
 
 /* conn:dirty() -> boolean

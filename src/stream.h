@@ -33,6 +33,7 @@ enum tls_status tls_stream_enter(tls_connection *c, tls_call *call, lua_State *L
 /* Pushes message and detail, and keeps the detail of a real failure for lasterror. */
 void tls_stream_failure(lua_State *L, const tls_connection *c, enum tls_status status, const tls_error *e);
 enum tls_status tls_stream_nomemory(tls_error *e);
+bool tls_stream_at_hand(const tls_connection *c); /* are there bytes that the socket has given and OpenSSL has not read? */
 
 /* ---- send.c, receive.c: methods with the shared scratch as upvalue ---- */
 

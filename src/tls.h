@@ -300,9 +300,6 @@ void tls_leave(tls_connection *c);
 enum tls_status tls_step_handshake(tls_connection *c, tls_error *e);
 enum tls_status tls_step_read(tls_connection *c, void *p, size_t n, size_t *got, tls_error *e);
 enum tls_status tls_step_write(tls_connection *c, const void *p, size_t n, size_t *put, tls_error *e);
-enum tls_status tls_step_notify(tls_connection *c, tls_error *e); /* sends close_notify */
-/* Reads until the peer's close_notify and drops what comes before it, a bounded number of records a step. */
-enum tls_status tls_step_drop(tls_connection *c, tls_error *e);
 /* The outcome of an OpenSSL call, taken at once; `sys` is its errno. */
 enum tls_status tls_outcome(tls_connection *c, int ret, int sys, tls_error *e);
 /* Did a callback of the call that runs raise or close the connection? Then e says so. */

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool set_bio(SSL *ssl, int fd)
@@ -36,10 +37,11 @@ bool tls_transport_attach(tls_connection *c, int fd)
   return true;
 }
 
-/* OpenSSL writes DTLS into the buffer that it has, and would not make a new one. */
+/* OpenSSL writes DTLS into the buffer that it has, and would not make a new one. Before 3.0.14, 3.1.6, 3.2.2 and 3.3.1 it freed
+   buffers whose record was half read, and used them afterwards (CVE-2024-4741): there they stay between header and body. */
 void tls_transport_idle(tls_connection *c)
 {
-  if (!SSL_is_dtls(c->ssl)) {
+  if (!SSL_is_dtls(c->ssl) && strcmp(SSL_rstate_string(c->ssl), "RH") == 0) {
     SSL_free_buffers(c->ssl);
   }
   tls_memory_idle(c);

@@ -74,6 +74,12 @@ bool tls_wait(const tls_connection *c, enum tls_status want, tls_deadline *d)
   return false;
 }
 
+bool tls_wait_connecting(const SSL *ssl)
+{
+  struct pollfd p = {.fd = SSL_get_fd(ssl), .events = POLLIN | POLLOUT};
+  return poll(&p, 1, 0) == 0;
+}
+
 /* conn:settimeout([seconds: number [, mode: "b"|"t"|"r"]]) -> 1
    How long dohandshake, send and receive wait; nil or negative: for ever. mode "b" (default): each wait for the peer;
    "t" or "r": the whole call; only the first letter counts. Each mode has its own value. LuaSocket's tcp:settimeout.

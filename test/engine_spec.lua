@@ -360,6 +360,18 @@ describe("an engine", function()
     assert.equal("the context is closed, or not a context", message)
     assert.equal("config", detail.kind)
     engine:close()
+    local server
+    ctx = assert(ssl.newcontext(S.client()))
+    engine, server = assert(ssl.engine(ctx)), assert(ssl.engine(S.server()))
+    E.shake(engine, server)
+    engine:send("out\n")
+    server:send("in\n")
+    E.carry(server, engine)
+    S.finalize(ctx)
+    assert.is_nil((engine:reset()))
+    assert.equal("in", (engine:receive())) -- nothing is lost
+    E.carry(engine, server)
+    assert.equal("out", (server:receive()))
   end)
 
   it("is the only one that can be fed", function()

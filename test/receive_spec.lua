@@ -71,6 +71,7 @@ describe("receive", function()
   it("returns a prefix that is long enough as it is, without any reading", function()
     fresh()
     arrive("abc")
+    results({ "123", nil, nil }, pack(c:receive(3, "123", "nobody's", "arguments")))
     for _, n in ipairs { 0, 1, 2, "3", 2.5 } do results({ "123", nil, nil }, pack(c:receive(n, "123"))) end
     results({ "abc", nil, nil }, pack(c:receive(3)))
     c:close()

@@ -237,6 +237,17 @@ describe("conn:sendfile", function()
     assert.equal("y", (S.receive(s)))
   end)
 
+  it("sends more than 4 GiB, of which 32 bits count a byte", function()
+    local p = put("")
+    if os.execute(("truncate -s %.0f %s"):format(2 ^ 32 + 1, p)) == nil then pending("no truncate here") end
+    local f = assert(io.open(p, "rb"))
+    local n, message, sent = c:sendfile(f)
+    f:close()
+    assert.is_nil(n)
+    assert.equal("wantwrite", message)
+    assert.is_true(sent > 1)
+  end)
+
   it("tells a file that became shorter on the way", function()
     local p = put(content:rep(30))
     local f = assert(io.open(p, "rb"))

@@ -1,6 +1,8 @@
 -- conn:shutdown: close_notify both ways, in the manner that Prosody's server drives it.
 
+local socket = require "socket"
 local S = require "support"
+local E = require "engines"
 
 -- Calls shutdown until it answers something else than a wait; its results.
 local function finish(conn, pump)
@@ -61,7 +63,6 @@ describe("conn:shutdown", function()
   it("tells a peer that went without close_notify", function()
     local c, s = S.connected()
     c:shutdown()
-    local socket = require "socket"
     local raw = socket.tcp()
     raw:setfd(s:getfd())
     raw:close()
@@ -73,7 +74,6 @@ describe("conn:shutdown", function()
   end)
 
   it("is bounded by the timeout", function()
-    local socket = require "socket"
     local c, s = S.connected()
     c:settimeout(0.2)
     local began = socket.gettime()
@@ -183,6 +183,52 @@ describe("half close", function()
       return ok
     end)
     assert.equal("still", S.transfer(c, s, "still"))
+  end)
+
+  it("goes on with what has left the socket already, and does not wait for more", function()
+    local c, s = S.connected()
+    for _ = 1, 2 do -- the first receive begins to read ahead
+      s:send("line\n")
+      assert.equal("line", (S.receive(c)))
+    end
+    for _ = 1, 300 do s:send("z") end
+    s:shutdown("send")
+    c:settimeout(10)
+    local before = socket.gettime()
+    assert.is_true(c:shutdown())
+    assert.is_true(socket.gettime() - before < 8)
+    local client, server = E.connected()
+    for _ = 1, 300 do server:send("z") end
+    server:shutdown("send")
+    E.carry(server, client)
+    assert.is_true(client:shutdown())
+  end)
+
+  it("ends in time and is read on though the peer floods", function()
+    local c, s = S.connected()
+    s:send("line\n")
+    assert.equal("line", (S.receive(c)))
+    c:shutdown()
+    local data = ("z"):rep(20000)
+    S.poll(function() return s:send(data) ~= #data end) -- until the sockets are full
+    assert.same({ nil, "wantread" }, { E.two(c:shutdown()) })
+    assert.equal(data, (S.receive(c, #data)))
+  end)
+
+  it("sends close_notify behind a message that is on its way", function()
+    local client, server = E.connected({ protocol = "tlsv1_3" })
+    client:setoption("maxoutput", 5)
+    assert.same({ nil, "wantwrite" }, { E.two(client:keyupdate()) })
+    for _ = 1, 100 do
+      local ok, message = client:shutdown("send")
+      E.carry(client, server)
+      if ok then break end
+      assert.equal("wantwrite", message)
+    end
+    assert.same({ nil, "closed", "", "closed" }, (function()
+      local data, message, partial, detail = server:receive()
+      return { data, message, partial, detail.kind }
+    end)())
   end)
 
   it("raises for other words", function()

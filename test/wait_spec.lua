@@ -224,6 +224,32 @@ describe("without a time-out", function()
   end)
 end)
 
+describe("a socket that is not connected", function()
+  -- Fails, and soon: OpenSSL would have it asked again, and poll says that it is ready.
+  local function fails(sock)
+    local conn = assert(ssl.wrap(sock, support.server()))
+    conn:settimeout(10)
+    local cpu, start = os.clock(), socket.gettime()
+    local ok, message, detail = conn:dohandshake()
+    assert.is_false(ok)
+    assert.equal("Transport endpoint is not connected", message)
+    assert.same({ "system", "string" }, { detail.kind, type(detail.hint) })
+    assert.is_true(socket.gettime() - start < 5 and os.clock() - cpu < 2)
+    conn:close()
+  end
+
+  it("ends the handshake", function()
+    fails(assert(socket.tcp4()))
+  end)
+
+  it("nor will be, for it listens, ends the handshake when somebody comes", function()
+    local listener = assert(socket.bind("127.0.0.1", 0))
+    local caller = assert(socket.connect("127.0.0.1", (select(2, listener:getsockname()))))
+    fails(listener)
+    caller:close()
+  end)
+end)
+
 describe("settimeout", function()
   it("looks at the first letter of the mode, and keeps one value for each", function()
     local c, s = support.connected()

@@ -12,6 +12,8 @@ local M = {}
 local HEADER = 5 -- bytes before a record's body, the last two of which are its length: RFC 8446 section 5.1
 local PIECE = 65536 -- bytes handed to the engine at once, well below what may wait in it
 
+local CUT = "the file ended early: it was cut short while it was sent"
+
 local waits = { timeout = true, wantread = true, wantwrite = true }
 
 local refusals = { dohandshake = false } -- where others answer nil
@@ -41,9 +43,9 @@ local function alone(self, role, f, ...)
   return finish(self, role, guard.call(f, self, ...))
 end
 
--- Both timeouts run from the beginning of the call; nil: no end.
-local function settime(self, started)
-  local seconds = self.block
+-- Both timeouts run from the beginning of the call; nil: no end. `at once`: whatever they say.
+local function settime(self, started, atonce)
+  local seconds = atonce and 0 or self.block
   if self.total then
     local left = math.max(0, self.total - (core.now() - started))
     if not seconds or left < seconds then seconds = left end
@@ -109,13 +111,13 @@ local function take(self)
   return bytes, message
 end
 
--- Feeds the engine something of what the peer sent. True; or nil, message.
-local function fill(self, started)
+-- Feeds the engine something of what the peer sent, or has sent already. True; or nil, message.
+local function fill(self, started, atonce)
   if occupied(self, "reader") then return nil, "timeout" end
   local bytes, from, message = self.held, self.heldfrom, nil
   if not bytes then
     from = 1
-    settime(self, started)
+    settime(self, started, atonce)
     bytes, message = alone(self, "reader", take)
   end
   if not bytes or bytes == "" then return nil, message or "closed" end
@@ -124,10 +126,11 @@ local function fill(self, started)
   return self.engine:feed(bytes:sub(from, last))
 end
 
--- Carries bytes until the engine can go on that said `want` (nil: it has done its work). False: the time is over.
+-- Carries bytes until the engine can go on that said `want` (nil: it has done its work). False: the time is over. What
+-- the object does not take now must not keep it from being read: the peer may send all that it has before it reads.
 local function progress(self, want, started)
   local ok, message = flush(self, started)
-  if ok and want == "wantread" then ok, message = fill(self, started) end
+  if want == "wantread" and (ok or waits[message]) then ok, message = fill(self, started, not ok) end
   if ok then return not (want == "wantwrite" and occupied(self, "writer")) end
   if waits[message] or self.ended then return false end
   self.ended = true
@@ -145,7 +148,8 @@ local function explain(self, message, detail)
 end
 
 -- Calls a method of the engine until it no longer wants anything, or the time is over; for methods that begin anew when
--- they are called again, and whose message is their second result. One that would answer true has its bytes sent first.
+-- they are called again, and whose message is their second result. One that would answer true has its bytes sent first;
+-- one that waits for the peer, while the peer waits for those, says so.
 local function drive(name)
   return function(self, ...)
     local started, engine = core.now(), self.engine
@@ -156,6 +160,9 @@ local function drive(name)
       local again = progress(self, want, started)
       if result == true and not again and not self.ended then return refusals[name], "wantwrite", writing end
       if not result and not want then message, third = explain(self, message, third) end
+      if want == "wantread" and not again and self.unsent and name ~= "read" then
+        message, third = "wantwrite", writing
+      end
       if not want or not again then return result, message, third, fourth end
     end
   end
@@ -168,27 +175,42 @@ Tunnel.read = drive "read"
 Tunnel.shutdown = drive "shutdown"
 Tunnel.keyupdate = drive "keyupdate"
 
--- Everything, in pieces: with what came so far as a prefix each time, the work would grow with its square.
-local function receiveall(self, prefix)
+-- "*a", a line (nil) or a number of bytes, in pieces: with what came so far as a prefix each time, the work would grow
+-- with its square.
+local function gather(self, pattern, count, prefix)
   local pieces, started = { prefix }, core.now()
   while true do
-    local data, message, partial, detail = self.engine:receive("*a")
+    local data, message, partial, detail = self.engine:receive(count or pattern)
     pieces[#pieces + 1] = data or partial
     if data then return table.concat(pieces), nil, nil end
+    count = count and count - #partial
     if not waits[message] or not progress(self, message, started) then
-      local all = table.concat(pieces)
-      if message == "closed" and #all > #prefix and detail and detail.kind == "closed" then return all, nil, nil end
+      local all, ended = table.concat(pieces), message == "closed" and detail and detail.kind == "closed"
+      if pattern == "*a" and ended and #all > #prefix and not self.closed then return all, nil, nil end
       message, detail = explain(self, message, detail)
       return nil, message, all, detail
     end
   end
 end
 
+local letters = { l = false, a = "*a" }
+
+-- What gather is to get; nil when the engine has to say that there is no such pattern, or to keep to maxreceive.
+local function understand(self, pattern, prefix)
+  local letter = pattern == nil and "l" or type(pattern) == "string" and pattern:match("^%*([la])")
+  if letter then return self.engine:getoption("maxreceive") == 0 and { pattern = letters[letter] or nil } end
+  local count = tonumber(pattern)
+  if not count or count < 0 or #prefix > 0 and #prefix >= math.floor(count) then return nil end
+  return { count = count - #prefix }
+end
+
 --- As conn:receive.
 function Tunnel:receive(pattern, prefix)
   local engine, started = self.engine, core.now()
-  if type(pattern) == "string" and pattern:sub(1, 2) == "*a" and engine:getoption("maxreceive") == 0 then
-    return receiveall(self, prefix or "")
+  if type(prefix) == "number" then prefix = tostring(prefix) end
+  if prefix == nil or type(prefix) == "string" then
+    local known = understand(self, pattern, prefix or "")
+    if known then return gather(self, known.pattern, known.count, prefix or "") end
   end
   while true do
     local data, message, partial, detail = engine:receive(pattern, prefix)
@@ -200,39 +222,82 @@ function Tunnel:receive(pattern, prefix)
   end
 end
 
--- Bytes that the engine has taken but the object has not do not count as sent yet: `owed` of them are on the way.
+-- The first and the last index that send's arguments mean; nil when they are none.
+local function span(data, i, j)
+  local first, last = tonumber(i or 1), tonumber(j or -1)
+  if type(data) ~= "string" or not first or not last or first ~= first or last ~= last then return nil end
+  if first < 0 then first = first + #data + 1 end
+  if last < 0 then last = last + #data + 1 end
+  return math.max(1, first), math.max(0, math.min(last, #data))
+end
+
+-- Bytes that the engine has taken but the object has not do not count as sent yet: `owed` of them are on the way, of
+-- which the program may offer fewer when it comes back.
+local function sendrange(self, name, started, data, first, final)
+  local engine = self.engine
+  local method = engine[name]
+  while true do
+    local known = math.min(self.owed, math.max(0, final - first + 1))
+    local last, message, sent, detail = method(engine, data, first + known, final)
+    local upto = last or sent
+    local want = waits[message] and message or (not message and "flush") or nil
+    if message and not want then
+      flush(self, started)
+      return nil, message, upto - known, detail
+    end
+    local ok = progress(self, want ~= "flush" and want or nil, started)
+    if self.cut then return nil, self.cut, first - 1, { kind = "closed", reason = self.cut } end
+    local unsent = self.unsent or engine:pendingout() > 0
+    self.owed = self.owed - known
+    if unsent and not ok then
+      self.owed = self.owed + math.max(0, upto - first + 1)
+      return nil, "wantwrite", first - 1, detail
+    end
+    if last then return last, nil, nil end
+    if not ok then return nil, message, upto, detail end
+    first = upto + 1
+  end
+end
+
 local function sending(name)
   return function(self, data, i, j)
-    local engine, started = self.engine, core.now()
-    local method = engine[name]
-    local first = i or 1
-    if type(data) == "string" and first < 0 then first = math.max(1, #data + first + 1) end
-    while true do
-      local last, message, sent, detail = method(engine, data, first + self.owed, j)
-      local upto = last or sent
-      local want = waits[message] and message or (not message and "flush") or nil
-      if message and not want then
-        flush(self, started)
-        return nil, message, upto - self.owed, detail
-      end
-      local ok = progress(self, want ~= "flush" and want or nil, started)
-      if self.cut then return nil, self.cut, first - 1, { kind = "closed", reason = self.cut } end
-      local unsent = self.unsent or engine:pendingout() > 0
-      if unsent and not ok then
-        self.owed = math.max(0, upto - first + 1)
-        return nil, "wantwrite", first - 1, detail
-      end
-      self.owed = 0
-      if last then return last, nil, nil end
-      if not ok then return nil, message, upto, detail end
-      first = upto + 1
-    end
+    if type(data) == "number" then data = tostring(data) end
+    local first, final = span(data, i, j)
+    if not first then return self.engine[name](self.engine, data, i, j) end
+    return sendrange(self, name, core.now(), data, first, final)
   end
 end
 
 --- As conn:send and conn:write.
 Tunnel.send = sending "send"
 Tunnel.write = sending "write"
+
+--- As conn:sendfile.
+function Tunnel:sendfile(file, offset, count)
+  local started, sent = core.now(), 0
+  local ok, message, _, detail = self.engine:sendfile(file, offset, 0)
+  if not ok then return nil, message, 0, detail end
+  local status
+  status, message, detail = core.filestatus(file)
+  if not status then return nil, message, 0, detail end
+  offset, count = tonumber(offset) or 0, count ~= -1 and count or nil
+  local left = status.size - offset
+  if count and not (tonumber(count) and count <= left) then return self.engine:sendfile(file, offset, count) end
+  left = tonumber(count) or left
+  while sent < left do
+    local block, last
+    block, message, detail = core.readat(file, math.min(PIECE, left - sent), offset + sent)
+    if block == "" then
+      return nil, CUT, sent, { kind = "system", reason = CUT }
+    elseif not block then
+      return nil, message, sent, detail
+    end
+    last, message, ok, detail = sendrange(self, "send", started, block, 1, #block)
+    if not last then return nil, message, sent + ok, detail end
+    sent = sent + last
+  end
+  return sent
+end
 
 --- As an engine's reset: the object stays, and whatever was on its way is forgotten.
 function Tunnel:reset()
@@ -250,8 +315,9 @@ end
 
 --- As conn:settimeout.
 function Tunnel:settimeout(seconds, mode)
-  if seconds and seconds < 0 then seconds = nil end
-  if mode and mode:find("^[tr]") then self.total = seconds else self.block = seconds end
+  self.engine:settimeout(seconds, mode) -- looks at the arguments
+  local block, total = self.engine:gettimeout()
+  self.block, self.total = block >= 0 and block or nil, total >= 0 and total or nil
   return 1
 end
 
@@ -260,15 +326,17 @@ function Tunnel:gettimeout() return self.block or -1, self.total or -1 end
 --- Is there something to read that select on the object's descriptor would not tell of?
 function Tunnel:dirty()
   local object = self.object
-  return self.engine:dirty() or (object.dirty and object:dirty()) or false
+  return self.held ~= nil or self.engine:dirty() or (object.dirty and object:dirty()) or false
 end
 
 --- Sends close_notify if that needs no waiting, and closes the object.
 function Tunnel:close()
   self.engine:close()
-  self.block, self.total = 0, nil
-  if not self.ended then flush(self, core.now()) end
+  self.closed, self.block, self.total = true, 0, nil
+  local ok, raised = true, nil
+  if not self.ended then ok, raised = guard.call(flush, self, core.now()) end
   if self.object.close then self.object:close() end
+  if not ok then error(raised, 0) end
 end
 
 -- Of the socket below, where there is one.
