@@ -164,6 +164,7 @@ void tls_context_identify(tls_context *ctx)
   }
   memcpy(ctx->sessionid, id, sizeof ctx->sessionid);
   ctx->nsessionid = length;
+  ctx->changes++;
   SSL_CTX_set_session_id_context(ctx->ctx, id, length);
 }
 

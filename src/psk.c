@@ -2,7 +2,7 @@
  * psk.c: pre-shared keys, out of a Lua function or fixed in the settings, for TLS 1.2 (RFC 4279, RFC 5489), 1.3 and DTLS. A fixed
  * key is meant to authenticate the peer: where nothing else does, a certificate must not take its place.
  */
-#include "tls.h"
+#include "session.h"
 
 #include <limits.h>
 #include <string.h>
@@ -16,17 +16,21 @@ struct tls_psk {
   size_t nkey;
 };
 
-/* Remembers what the peers agreed on, for getpskidentity: OpenSSL tells it of TLS 1.2 only. Without memory there is no
-   handshake: a server that asks who has come must not hear "nobody". */
-static bool note_identity(const SSL *ssl, const char *identity)
+/* Remembers whose key of `n` bytes was given to OpenSSL, for getpskidentity, and gives n back: OpenSSL tells it of TLS 1.2 only.
+   Without memory there is no handshake: a server that asks who has come must not hear "nobody". With TLS 1.3 a client may offer
+   several identities, and OpenSSL passes over those whose hash is not the cipher's before they are proved: the last one counts,
+   and none, for 0 bytes, is one as well. */
+static unsigned int note_identity(const SSL *ssl, const char *identity, unsigned int n, unsigned int maxpsk)
 {
   tls_connection *c = tls_connectionof(ssl);
   if (c == NULL) {
-    return true;
+    return n;
   }
-  OPENSSL_free(c->pskidentity);
-  c->pskidentity = OPENSSL_strdup(identity);
-  return c->pskidentity != NULL;
+  tls_psk_forget(c);
+  if (n > 0 && n <= maxpsk && (c->pskidentity = OPENSSL_strdup(identity)) == NULL) {
+    return UINT_MAX;
+  }
+  return n;
 }
 
 /* ---- keys of a function ---- */
@@ -93,17 +97,13 @@ static unsigned int psk_client_cb(SSL *ssl, const char *hint, char *identity, un
                                   unsigned int maxpsk)
 {
   psk_query q = {ssl, hint, identity, maxidentity, psk, maxpsk, 0};
-  unsigned int n = ask_psk(&q);
-  bool chosen = n > 0 && n <= maxpsk;
-  return !chosen || note_identity(ssl, identity) ? n : UINT_MAX;
+  return note_identity(ssl, identity, ask_psk(&q), maxpsk);
 }
 
 static unsigned int psk_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
 {
   psk_query q = {ssl, identity, NULL, 0, psk, maxpsk, 0};
-  unsigned int n = ask_psk(&q);
-  bool chosen = n > 0 && n <= maxpsk;
-  return !chosen || note_identity(ssl, identity) ? n : UINT_MAX;
+  return note_identity(ssl, identity, ask_psk(&q), maxpsk);
 }
 
 void tls_callback_psk(SSL_CTX *ctx, bool server)
@@ -132,16 +132,14 @@ static unsigned int fixed_client_cb(SSL *ssl, const char *hint, char *identity, 
     return 0;
   }
   memcpy(identity, ctx->psk->identity, sizeof ctx->psk->identity);
-  return note_identity(ssl, identity) ? give_key(ctx->psk, psk, maxpsk) : UINT_MAX;
+  return note_identity(ssl, identity, give_key(ctx->psk, psk, maxpsk), maxpsk);
 }
 
 static unsigned int fixed_server_cb(SSL *ssl, const char *identity, unsigned char *psk, unsigned int maxpsk)
 {
   const tls_context *ctx = tls_contextof(ssl);
-  if (ctx == NULL || ctx->psk == NULL || strcmp(identity, ctx->psk->identity) != 0) {
-    return 0;
-  }
-  return note_identity(ssl, identity) ? give_key(ctx->psk, psk, maxpsk) : UINT_MAX;
+  bool known = ctx != NULL && ctx->psk != NULL && strcmp(identity, ctx->psk->identity) == 0;
+  return note_identity(ssl, identity, known ? give_key(ctx->psk, psk, maxpsk) : 0, maxpsk);
 }
 
 /* setpsk(ctx, identity, key): the one key of a context, of 1 to 512 bytes, known to the peer by its identity, 1 to 255 bytes.
@@ -260,6 +258,7 @@ static int without_certificates(SSL *ssl, void *arg)
 void tls_psk_prepare(tls_connection *c, const tls_context *ctx)
 {
   c->pskonly = alone(c, ctx);
+  c->changes = ctx != NULL ? ctx->changes : 0;
   if (!c->pskonly) {
     return;
   }
@@ -282,19 +281,89 @@ void tls_psk_adopt(tls_connection *c, const tls_context *ctx)
   tls_psk_prepare(c, ctx);
 }
 
+/* ---- whose key it was ---- */
+
+/* Of TLS 1.3: the one whose key was used in this handshake, or in the one that made the session which was resumed in it. */
+static const char *find_identity(const tls_connection *c, size_t *n)
+{
+  SSL_SESSION *s = SSL_get_session(c->ssl);
+  size_t skip = c->server ? 0 : sizeof ((tls_context *)NULL)->sessionid;
+  void *data = NULL;
+  *n = 0;
+  if (s == NULL || SSL_version(c->ssl) != TLS1_3_VERSION || SSL_session_reused(c->ssl) != 1) {
+    return NULL;
+  }
+  if (c->pskidentity != NULL) {
+    *n = strlen(c->pskidentity);
+    return c->pskidentity;
+  }
+  /* With a certificate of the peer's the data is something else: tls_verify_label. */
+  if (SSL_SESSION_get0_peer(s) != NULL || SSL_SESSION_get0_ticket_appdata(s, &data, n) != 1 || *n <= skip) {
+    *n = 0;
+    return NULL;
+  }
+  *n -= skip;
+  return (const char *)data + skip;
+}
+
+void tls_psk_label(const tls_connection *c, SSL_SESSION *s)
+{
+  tls_context *ctx = tls_contextof(c->ssl);
+  unsigned char data[sizeof ctx->sessionid + PSK_MAX_IDENTITY_LEN + 1];
+  size_t skip = 0, n = 0;
+  const char *identity = find_identity(c, &n);
+  if (ctx == NULL || n > PSK_MAX_IDENTITY_LEN || (c->server ? n == 0 : ctx->nsessionid != 0)) {
+    return;
+  }
+  if (!c->server) {
+    tls_context_identify(ctx);
+    memcpy(data, ctx->sessionid, skip = sizeof ctx->sessionid);
+  }
+  if (n > 0) {
+    memcpy(data + skip, identity, n);
+  }
+  /* Settings that have changed since the connection was made are not those that it verified by: no label, no resumption. */
+  bool same = c->server || c->changes == ctx->changes;
+  SSL_SESSION_set1_ticket_appdata(s, data, same ? skip + n : 0);
+}
+
+/* A client offers its session and its key, and the server takes one of the two: a session has a ticket, the key none. Without a
+   certificate there is nothing wrong with one, as in TLS 1.2; here OpenSSL says that nobody has looked, or what was wrong in a
+   session that was offered in vain. */
+void tls_psk_end(tls_connection *c)
+{
+  const SSL_SESSION *s = SSL_get_session(c->ssl);
+  size_t n;
+  if (!c->server && SSL_version(c->ssl) == TLS1_3_VERSION && s != NULL && SSL_SESSION_has_ticket(s)) {
+    tls_psk_forget(c);
+  }
+  if (find_identity(c, &n) != NULL && SSL_get0_peer_certificate(c->ssl) == NULL) {
+    SSL_set_verify_result(c->ssl, X509_V_OK);
+  }
+}
+
 /* conn:getpskidentity() -> identity: string | nil
-   The identity of the pre-shared key that the peers agreed on; nil when they use none, or the handshake is not done.
-   SSL_get_psk_identity(3). */
+   The identity of the pre-shared key that the peers agreed on, in this handshake or in the one whose session was
+   resumed; nil when they use none, or the handshake is not done. SSL_get_psk_identity(3). */
 static int getpskidentity(lua_State *L)
 {
+  char copy[PSK_MAX_IDENTITY_LEN + 1]; /* a finalizer may close the connection while it is pushed */
   const SSL *ssl = tls_connected(L);
   const tls_connection *c = tls_checkconnection(L, 1);
   const char *identity = NULL;
-  if (ssl != NULL) {
-    bool told = SSL_version(ssl) != TLS1_3_VERSION;
-    identity = told ? SSL_get_psk_identity(ssl) : SSL_session_reused(ssl) ? c->pskidentity : NULL;
+  size_t n = 0;
+  if (ssl != NULL && SSL_version(ssl) != TLS1_3_VERSION) {
+    identity = SSL_get_psk_identity(ssl);
+    n = identity != NULL ? strlen(identity) : 0;
+  } else if (ssl != NULL) {
+    identity = find_identity(c, &n);
   }
-  lua_pushstring(L, identity);
+  if (identity == NULL || n > sizeof copy) {
+    lua_pushnil(L);
+    return 1;
+  }
+  memcpy(copy, identity, n);
+  lua_pushlstring(L, copy, n);
   return 1;
 }
 

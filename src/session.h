@@ -32,6 +32,12 @@ void tls_session_clamp(const SSL *ssl, SSL_SESSION *s);
 /* verify.c */
 void tls_verify_label(const tls_connection *c, SSL_SESSION *s); /* the log goes with a server's session */
 
+/* psk.c */
+/* The application data of a session: on a server the identity of the key that it was made by, if it was; on a client with a key
+   the context's session id, which it may not have as a session id context, and then the identity. */
+void tls_psk_label(const tls_connection *c, SSL_SESSION *s);
+void tls_psk_end(tls_connection *c); /* a handshake is done: was it the key, or a session? */
+
 /* session.c */
 /* All n bytes as one session in DER; NULL for anything else. */
 SSL_SESSION *tls_session_parse(const unsigned char *data, size_t n);

@@ -57,16 +57,7 @@ static bool names_fit(SSL *ssl, X509 *cert, bool byaddress)
   return fits;
 }
 
-/* A client with a pre-shared key has no session id context: there the application data stands for it, which servers have to
-   themselves in tickets and clients in sessions. */
-static void label(const SSL *ssl, SSL_SESSION *s)
-{
-  const tls_context *ctx = tls_contextof(ssl);
-  if (ctx != NULL && ctx->nsessionid == 0) {
-    SSL_SESSION_set1_ticket_appdata(s, ctx->sessionid, sizeof ctx->sessionid);
-  }
-}
-
+/* A client with a pre-shared key has no session id context: tls_psk_label. */
 static bool same_settings(const tls_context *ctx, SSL_SESSION *s)
 {
   unsigned int n = 0;
@@ -79,8 +70,8 @@ static bool same_settings(const tls_context *ctx, SSL_SESSION *s)
   if (n > 0) {
     return memcmp(id, ctx->sessionid, n) == 0;
   }
-  return SSL_SESSION_get0_ticket_appdata(s, &labelled, &nlabel) == 1 && nlabel == sizeof ctx->sessionid &&
-         memcmp(labelled, ctx->sessionid, nlabel) == 0;
+  return SSL_SESSION_get0_ticket_appdata(s, &labelled, &nlabel) == 1 && nlabel >= sizeof ctx->sessionid &&
+         memcmp(labelled, ctx->sessionid, sizeof ctx->sessionid) == 0;
 }
 
 bool tls_session_fits(SSL *ssl, SSL_SESSION *s)
@@ -121,11 +112,12 @@ static int on_session(SSL *ssl, SSL_SESSION *fresh)
   tls_session_clamp(ssl, fresh);
   if (c->server) {
     tls_verify_label(c, fresh);
+    tls_psk_label(c, fresh);
     tls_sessionstore_put(c, fresh);
     return 0;
   }
   tls_verify_keep(c, fresh);
-  label(ssl, fresh);
+  tls_psk_label(c, fresh);
   tls_error_clear(); /* without them it is not resumed */
   if (c->sessions != NULL && c->sessions->cache != NULL) {
     tls_cache_put(c->sessions->cache, c, fresh);
@@ -142,6 +134,7 @@ static int on_ticket(SSL *ssl, void *arg)
   tls_session_clamp(ssl, SSL_get_session(ssl));
   if (c != NULL) {
     tls_verify_label(c, SSL_get_session(ssl));
+    tls_psk_label(c, SSL_get_session(ssl));
   }
   return 1;
 }
@@ -154,6 +147,9 @@ static SSL_TICKET_RETURN on_offer(SSL *ssl, SSL_SESSION *s, const unsigned char 
   (void)s, (void)name, (void)n, (void)arg;
   if (c != NULL && status != SSL_TICKET_EMPTY) {
     c->offered = true;
+  }
+  if (c != NULL && (status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW)) {
+    tls_psk_forget(c); /* a key that was offered before it has been passed over */
   }
   switch (status) {
   case SSL_TICKET_SUCCESS:
@@ -221,6 +217,9 @@ void tls_sessions_begin(tls_connection *c)
 void tls_sessions_end(tls_connection *c, bool done)
 {
   tls_sessions *s = c->sessions;
+  if (done) {
+    tls_psk_end(c);
+  }
   if (s == NULL) {
     return;
   }

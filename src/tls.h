@@ -238,7 +238,7 @@ typedef struct tls_context {
   tls_store *store;            /* the cache's store that it uses, NULL when it has its own */
   unsigned char trustid[32];   /* digest of the trust settings, for the session id context */
   unsigned char sessionid[32]; /* the session id context */
-  unsigned int nsessionid;     /* its length */
+  unsigned int nsessionid, changes; /* its length; how often it has become another */
   unsigned char identified[88]; /* the settings that it was made from last */
 } tls_context;
 
@@ -290,7 +290,7 @@ typedef struct tls_connection {
   unsigned int retransmit; /* microseconds until a flight of DTLS goes again for the first time, 0: OpenSSL's second */
   unsigned char *peer;  /* what tells a DTLS server's client from others, for its cookie; NULL before listen */
   size_t npeer;
-  unsigned int forks;   /* tls_forks at its last step */
+  unsigned int forks, changes; /* tls_forks at its last step; its context's `changes` when it was made */
 } tls_connection;
 
 /* One OpenSSL call on a connection: entered, left, and its outcome. `object` is the connection's stack index. False (and

@@ -317,7 +317,7 @@ function Connection:getpeername() end
 ---@return string|table<integer, string[]>|nil problems
 function Connection:getpeerverification() end
 
----The identity of the pre-shared key that the peers agreed on; nil when they use none, or the handshake is not done. SSL_get_psk_identity(3).
+---The identity of the pre-shared key that the peers agreed on, in this handshake or in the one whose session was resumed; nil when they use none, or the handshake is not done. SSL_get_psk_identity(3).
 ---@return string|nil identity
 function Connection:getpskidentity() end
 
