@@ -3,6 +3,7 @@
  * files that are known by their descriptor. Nothing here opens or closes one. And the userdata that such modules hand out.
  */
 #include "borrowed.h"
+#include "readahead.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -46,6 +47,7 @@ static int setfds(lua_State *L)
   if (!ok) {
     return luaL_error(L, "not enough memory");
   }
+  tls_readahead_watch(c, SSL_get_rbio(c->ssl));
   c->borrowed = true;
   c->readahead = false;
   return 0;

@@ -82,6 +82,7 @@ enum tls_status tls_outcome(tls_connection *c, int ret, int sys, tls_error *e)
 {
   c->forks = tls_forks;
   tls_readahead_step(c->ssl);
+  c->taken = 0;
   if (ret == 1 && c->call->parked == 0 && !c->closing) {
     c->starved = false;
     return TLS_DONE;

@@ -4,6 +4,7 @@
  */
 #include "cookie.h"
 #include "memory.h"
+#include "readahead.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -63,25 +64,6 @@ static bool take_peer(int fd, BIO_ADDR *peer)
     BIO_ADDR_rawmake(peer, AF_INET, &a.in.sin_addr, sizeof a.in.sin_addr, a.in.sin_port) == 1;
 }
 
-/* A datagram with nothing in it, which anybody may send, looks to OpenSSL like the end of a stream. It is passed over as all else
-   that is no record: RFC 6347 section 4.1.2.7. BIO_set_callback_ex(3). */
-static long skip_empty(BIO *bio, int oper, const char *p, size_t n, int argi, long argl, int ret, size_t *done)
-{
-  (void)p, (void)argi, (void)argl, (void)done;
-  if (oper == (BIO_CB_READ | BIO_CB_RETURN) && ret == 0 && n > 0) {
-    BIO_set_retry_read(bio);
-    return -1;
-  }
-  return ret;
-}
-
-static bool has_datagrams(int fd)
-{
-  int type = 0;
-  socklen_t n = sizeof type;
-  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_DGRAM;
-}
-
 /* Over a socket datagrams go to the peer that it is connected to; over one that is not, to whoever sent the last. */
 bool tls_dtls_attach(tls_connection *c, int fd)
 {
@@ -96,9 +78,7 @@ bool tls_dtls_attach(tls_connection *c, int fd)
     BIO_ctrl_set_connected(bio, peer);
   }
   BIO_ADDR_free(peer);
-  if (has_datagrams(fd)) {
-    BIO_set_callback_ex(bio, skip_empty);
-  }
+  tls_readahead_watch(c, bio);
   SSL_set_bio(c->ssl, bio, bio);
   return true;
 }
@@ -232,6 +212,7 @@ static int conn_listen(lua_State *L)
   errno = 0;
   int ret = DTLSv1_listen(c->ssl, address);
   int sys = errno;
+  c->taken = 0;
   BIO_ADDR_free(address);
   bool failed = ret < 0 && tls_error_ssl(&e, c->ssl, ret, sys) == TLS_FAILED;
   failed = tls_interrupted(c, &e) || failed;

@@ -9,6 +9,7 @@
 #include "readahead.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@
 /* Bytes that one step takes from the socket. OpenSSL reads on until it has plaintext: a peer that sends messages without any
    (tickets, key updates, attempts to renegotiate) as fast as they are worked off would keep it there, past every timeout. */
 #define STEP_MAX 65536
+#define READ_COST 128 /* bytes that a read of OpenSSL's own BIO counts for beside what it gives */
 
 typedef struct readahead {
   int fd;
@@ -175,6 +177,58 @@ BIO *tls_readahead_bio(int fd)
   BIO_set_init(bio, 1);
   return bio;
 }
+
+/* ---- OpenSSL's own BIOs ---- */
+
+/* A descriptor that blocks has nobody waiting for the step to end. */
+static bool blocks(BIO *bio)
+{
+  int fd = -1;
+  int flags = BIO_get_fd(bio, &fd) >= 0 ? fcntl(fd, F_GETFL) : -1;
+  return flags >= 0 && (flags & O_NONBLOCK) == 0;
+}
+
+/* BIO_set_callback_ex(3): called before each read and after it, when ret is what it answers. */
+static long watch(BIO *bio, int oper, const char *p, size_t n, int argi, long argl, int ret, size_t *done)
+{
+  size_t *taken = (size_t *)(void *)BIO_get_callback_arg(bio);
+  (void)p, (void)n, (void)argi, (void)argl;
+  if (oper == BIO_CB_READ && *taken >= STEP_MAX && !blocks(bio)) {
+    errno = EAGAIN;
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  if (oper == (BIO_CB_READ | BIO_CB_RETURN) && ret >= 0) {
+    *taken += READ_COST + (ret > 0 ? *done : 0);
+  }
+  return ret;
+}
+
+/* A datagram with nothing in it, which anybody may send, looks to OpenSSL like the end of a stream. It is passed over as all else
+   that is no record: RFC 6347 section 4.1.2.7. */
+static long watch_datagrams(BIO *bio, int oper, const char *p, size_t n, int argi, long argl, int ret, size_t *done)
+{
+  long answer = watch(bio, oper, p, n, argi, argl, ret, done);
+  if (oper == (BIO_CB_READ | BIO_CB_RETURN) && ret == 0 && n > 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  return answer;
+}
+
+void tls_readahead_watch(tls_connection *c, BIO *bio)
+{
+  int fd = -1, kind = 0;
+  socklen_t n = sizeof kind;
+  if (tls_contextof(c->ssl) == NULL) {
+    return; /* an SSL of luaossl's, which may outlive the connection */
+  }
+  bool datagrams = BIO_get_fd(bio, &fd) >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &n) == 0 && kind == SOCK_DGRAM;
+  BIO_set_callback_arg(bio, (char *)(void *)&c->taken);
+  BIO_set_callback_ex(bio, datagrams ? watch_datagrams : watch);
+}
+
+/* ---- connections ---- */
 
 /* NULL when the connection has another BIO. */
 static readahead *of(const SSL *ssl)

@@ -9,6 +9,8 @@
 /* A BIO that reads and writes a socket, which it does not close: OpenSSL's socket BIO, but that it can read ahead and that
    writing to a peer that has gone sends no signal. NULL when memory is short. */
 BIO *tls_readahead_bio(int fd);
+/* Has OpenSSL's own BIO of a descriptor keep to a step's share of it. */
+void tls_readahead_watch(tls_connection *c, BIO *bio);
 void tls_readahead_start(SSL *ssl);         /* from now on; OpenSSL's own way of it on its socket BIO, none of memory */
 void tls_readahead_stop(SSL *ssl);          /* no more; what was read is there still */
 void tls_readahead_step(const SSL *ssl);    /* a step has ended: the next one may take its share of the socket again */

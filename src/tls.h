@@ -269,6 +269,7 @@ typedef struct tls_connection {
   bool notifying;       /* close_notify waits for the socket */
   bool updating;        /* a key update of ours does */
   bool starved;         /* the last step could not go on for want of bytes from the peer */
+  size_t taken;         /* bytes that this step took from the socket by a BIO of OpenSSL's */
   bool borrowed;        /* its descriptors are the program's: closing does not write to them */
   int fd;               /* -1: none */
   double block, total;  /* timeouts in seconds, negative: none */

@@ -12,10 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool set_bio(SSL *ssl, int fd)
+static bool set_bio(tls_connection *c, int fd)
 {
+  SSL *ssl = c->ssl;
   if ((SSL_get_options(ssl) & SSL_OP_ENABLE_KTLS) != 0 || tls_contextof(ssl) == NULL) {
-    return SSL_set_fd(ssl, fd) == 1;
+    bool ok = SSL_set_fd(ssl, fd) == 1;
+    if (ok) {
+      tls_readahead_watch(c, SSL_get_rbio(ssl));
+    }
+    return ok;
   }
   BIO *bio = tls_readahead_bio(fd);
   if (bio != NULL) {
@@ -26,7 +31,7 @@ static bool set_bio(SSL *ssl, int fd)
 
 bool tls_transport_attach(tls_connection *c, int fd)
 {
-  if (!(SSL_is_dtls(c->ssl) ? tls_dtls_attach(c, fd) : set_bio(c->ssl, fd))) {
+  if (!(SSL_is_dtls(c->ssl) ? tls_dtls_attach(c, fd) : set_bio(c, fd))) {
     return false;
   }
   c->fd = fd;

@@ -182,9 +182,10 @@ describe("read-ahead", function()
   end)
 
   -- An engine makes the stream beforehand: key updates, which OpenSSL works off without coming back.
-  it("takes a share of a flood without plaintext, and no more, in one call", function()
+  local function flooded(options)
     local sock, raw = S.tcp()
-    local c, server = assert(S.ssl.wrap(sock, S.client())), S.ssl.engine(S.server { protocol = "tlsv1_3" })
+    local c = assert(S.ssl.wrap(sock, S.client { options = options }))
+    local server = S.ssl.engine(S.server { protocol = "tlsv1_3" })
     c:settimeout(0)
     raw:settimeout(0)
     local cdone, sdone
@@ -223,7 +224,11 @@ describe("read-ahead", function()
     assert.is_true(calls >= 5, calls)
     c:close()
     raw:close()
-  end)
+  end
+
+  it("takes a share of a flood without plaintext, and no more, in one call", function() flooded() end)
+
+  it("does so where the BIO is OpenSSL's own", function() flooded { "enable_ktls" } end)
 
   it("off leaves in the socket what is not of the record at hand", function()
     local c, wire, cipher = prepared(messages, { readahead = false })
