@@ -47,6 +47,16 @@ describe("ssl.https", function()
     assert.is_function(https.tcp)
   end)
 
+  it("takes settings that come by a metatable, as newcontext does", function()
+    with(1, nil, function(base)
+      local request = { url = base .. "/", cafile = S.cert("rootA") }
+      local ok, message = https.request(setmetatable(request, { __index = { crlfile = S.cert("missing") } }))
+      assert.is_nil(ok)
+      assert.matches("^error loading revocation list", message)
+      https.request { url = base .. "/", cafile = S.cert("rootA") }
+    end)
+  end)
+
   it("answers 1, code, headers, status for a table", function()
     with(1, nil, function(base)
       local chunks = {}

@@ -8,12 +8,6 @@ local failure = require "ssl.failure"
 
 local M = {}
 
-local function copy(t)
-  local new = {}
-  for k, v in pairs(t or {}) do new[k] = v end
-  return new
-end
-
 local MOST_NAMES = 8
 
 -- The names and addresses that a certificate is for, in one line; what is unprintable in them is not shown.
@@ -73,7 +67,7 @@ end
 -- @treturn[2] string what is wrong; nothing is left open
 -- @treturn[2] table detail
 function M.connect(ssl, host, port, flags)
-  local cfg = copy(flags)
+  local cfg = contexts.copy(flags or {})
   cfg.mode = "client"
   cfg.protocol = cfg.protocol or "tlsv1_2"
   cfg.verify = cfg.verify or "none"

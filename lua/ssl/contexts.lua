@@ -119,6 +119,16 @@ local function find(key)
   kept[key] = nil
 end
 
+--- A copy of settings, among them those that come by a metatable's __index, as ssl.newcontext reads them.
+-- @tparam table cfg settings, and what else is in the table itself
+-- @treturn table
+function M.copy(cfg)
+  local new = { timeout = cfg.timeout }
+  for _, row in ipairs(options.rows) do new[row.name] = cfg[row.name] end
+  for k, v in pairs(cfg) do new[k] = v end
+  return new
+end
+
 --- A context with these settings: one that was made before, or a new one.
 -- @tparam table cfg as for ssl.newcontext
 -- @treturn[1] userdata the context

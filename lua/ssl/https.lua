@@ -58,7 +58,7 @@ local function said(verify) return (type(verify) ~= "table" or next(verify) ~= n
 -- The settings of a request's connections: its own keys but those of the request, then the defaults.
 local function settings(params)
   local cfg = {}
-  for k, v in pairs(params or {}) do
+  for k, v in pairs(contexts.copy(params or {})) do
     if not check.passedalong[k] then cfg[k] = v end
   end
   for k, v in pairs(defaults()) do
@@ -227,7 +227,7 @@ end
 
 -- A table of socket.http's out of the two forms that request takes.
 local function asrequest(target, body, sink)
-  if type(target) == "table" then return copy(target) end
+  if type(target) == "table" then return contexts.copy(target) end
   local request = { url = target, sink = sink }
   if body then
     request.method = "POST"
