@@ -31,7 +31,7 @@ static bool lacks_protocol(tls_connection *c, tls_error *e)
 
 static enum tls_status run_handshake(tls_connection *c, tls_error *e)
 {
-  tls_deadline deadline = {false, 0};
+  tls_deadline deadline = {false, 0, 0};
   enum tls_status status;
   if (c->server) {
     tls_callback_dh(c);
@@ -264,7 +264,7 @@ static int conn_shutdown(lua_State *L)
   tls_connection *c = tls_checkconnection(L, 1);
   luaL_optstring(L, 2, NULL); /* LuaJIT's luaL_checkoption takes the default for any other type */
   enum direction which = (enum direction)luaL_checkoption(L, 2, "both", names);
-  tls_deadline deadline = {false, 0};
+  tls_deadline deadline = {false, 0, 0};
   tls_call call;
   tls_error e;
   enum tls_status status = TLS_FAILED;

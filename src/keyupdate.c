@@ -29,7 +29,7 @@ static enum tls_status step(tls_connection *c, int type, tls_error *e)
 
 static enum tls_status run(tls_connection *c, int type, tls_error *e)
 {
-  tls_deadline deadline = {false, 0};
+  tls_deadline deadline = {false, 0, 0};
   enum tls_status status;
   if (c->broken || (SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN) != 0) {
     tls_error_set(e, TLS_KIND_CLOSED, "closed");

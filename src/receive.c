@@ -64,6 +64,9 @@ static enum tls_status read_wait(reader *r, void *p, size_t n, size_t *got)
     tls_readahead_start(c->ssl);
     c->readahead = false;
   }
+  if (tls_overdue(c, &r->deadline)) {
+    return TLS_WANT_READ;
+  }
   do {
     status = tls_step_read(c, p, n, got, &r->error);
   } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &r->deadline));
@@ -376,7 +379,7 @@ TLS_NOINLINE static int receive_more(lua_State *L, tls_connection *c, enum patte
   r.c = c;
   r.direct = NULL;
   r.s = tls_scratch_take(L);
-  r.deadline.started = false;
+  r.deadline = (tls_deadline){false, 0, 0};
   enum tls_status status = tls_stream_enter(c, &r.call, L, &r.error);
   bool entered = status == TLS_DONE;
   if (entered && nprefix > 0 && !tls_scratch_append(r.s, prefix, nprefix)) {
@@ -420,7 +423,7 @@ int tls_read(lua_State *L)
   size_t max = lua_isnoneornil(L, 2) ? TLS_RECORD : tls_checksize(L, 2);
   luaL_argcheck(L, max > 0, 2, "at least one byte expected");
   r.s = tls_scratch_take(L);
-  r.deadline.started = false;
+  r.deadline = (tls_deadline){false, 0, 0};
   enum tls_status status = tls_stream_enter(r.c, &r.call, L, &r.error);
   if (status == TLS_DONE) {
     status = gather(&r, max < TLS_RECORD ? max : TLS_RECORD);

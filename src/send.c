@@ -76,6 +76,9 @@ enum tls_status tls_send_range(tls_connection *c, const unsigned char *p, size_t
     return TLS_FAILED;
   }
   while (*done < n && !(once && *done > 0)) {
+    if (status == TLS_DONE && tls_overdue(c, deadline)) { /* a step that waits has to be finished */
+      return TLS_WANT_WRITE;
+    }
     status = send_step(c, p + *done, n - *done, done, e);
     if (status == TLS_FAILED) {
       return status;
@@ -108,7 +111,7 @@ static int send_data(lua_State *L, bool once)
   lua_Number j = check_index(L, 4, -1, len);
   tls_call call;
   tls_error e;
-  tls_deadline deadline = {false, 0};
+  tls_deadline deadline = {false, 0, 0};
   enum tls_status status = TLS_DONE;
   i = i < 1 ? 1 : i;
   j = j > (lua_Number)len ? (lua_Number)len : j;

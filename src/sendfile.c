@@ -157,6 +157,9 @@ static enum tls_status send_kernel(tls_connection *c, transfer *t, tls_deadline 
     return TLS_FAILED;
   }
   while (t->sent < t->count && status != TLS_FAILED) {
+    if (status == TLS_DONE && tls_overdue(c, d)) {
+      return TLS_WANT_WRITE;
+    }
     status = tls_send_flush(c, e);
     if (status == TLS_DONE && c->ahead > 0) { /* sent by a call that reported less */
       size_t n = c->ahead < t->count - t->sent ? c->ahead : (size_t)(t->count - t->sent);
@@ -174,7 +177,7 @@ static enum tls_status send_kernel(tls_connection *c, transfer *t, tls_deadline 
 
 static enum tls_status run(tls_connection *c, transfer *t, tls_error *e)
 {
-  tls_deadline deadline = {false, 0};
+  tls_deadline deadline = {false, 0, 0};
   if (SSL_is_dtls(c->ssl)) {
     tls_error_set(e, TLS_KIND_CONFIG, "sendfile needs a stream: DTLS sends datagrams");
     return TLS_FAILED;

@@ -35,6 +35,12 @@ void tls_stream_failure(lua_State *L, const tls_connection *c, enum tls_status s
 enum tls_status tls_stream_nomemory(tls_error *e);
 bool tls_stream_at_hand(const tls_connection *c); /* are there bytes that the socket has given and OpenSSL has not read? */
 
+/* ---- wait.c ---- */
+
+/* Whether the time for the whole call is over, counted from the first time that this is asked: asked between steps, since a
+   peer that never pauses lets nobody wait. Never of a call that is not to wait at all. */
+bool tls_overdue(const tls_connection *c, tls_deadline *d);
+
 /* ---- send.c, receive.c: methods with the shared scratch as upvalue ---- */
 
 int tls_send(lua_State *L);

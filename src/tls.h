@@ -384,7 +384,7 @@ extern const luaL_Reg tls_dtls_methods[];
 /* When one Lua call must stop waiting; filled at its first wait. */
 typedef struct tls_deadline {
   bool started;
-  double at; /* seconds of tls_now, negative: never */
+  double at, over; /* seconds of tls_now; at is of waits, negative: never; over is tls_overdue's, 0: not asked yet */
 } tls_deadline;
 
 double tls_now(void); /* monotonic seconds */

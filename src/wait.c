@@ -3,6 +3,8 @@
  */
 #include "live.h"
 
+#include "stream.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -78,6 +80,18 @@ bool tls_wait_connecting(const SSL *ssl)
 {
   struct pollfd p = {.fd = SSL_get_fd(ssl), .events = POLLIN | POLLOUT};
   return poll(&p, 1, 0) == 0;
+}
+
+bool tls_overdue(const tls_connection *c, tls_deadline *d)
+{
+  if (c->total <= 0) {
+    return false;
+  }
+  double now = tls_now();
+  if (d->over == 0) {
+    d->over = now + c->total;
+  }
+  return now > d->over;
 }
 
 /* conn:settimeout([seconds: number [, mode: "b"|"t"|"r"]]) -> 1

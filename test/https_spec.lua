@@ -224,7 +224,7 @@ describe("ssl.https", function()
     refused("invalid proxy %(string expected, got number%)", { url = url, proxy = 3128 })
     refused("^the URL names no host", "https:///path")
     refused("^the URL names no host", "www.test")
-    for _, name in ipairs { "path", "query", "params" } do
+    for _, name in ipairs { "path", "query", "params", "user" } do
       refused("^invalid " .. name .. " %(string expected, got table%)", { url = url, [name] = {} })
     end
     refused("^invalid port 'x'", "https://localhost:x/")

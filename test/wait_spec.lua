@@ -3,6 +3,7 @@
 
 local socket = require "socket"
 local ssl = require "ssl"
+local E = require "engines"
 local support = require "support"
 
 local function raises(pattern, f, ...)
@@ -143,6 +144,62 @@ describe("a wait of", function()
       times_out(0.25, "wantread", function() return conn:dohandshake() end)
       conn:close()
       assert.equal("", trickle())
+    end
+  end)
+end)
+
+-- Engines never wait, so that nothing but the time for the whole call can end one here.
+describe("a call that never has to wait", function()
+  local SIZE = 4 * 1024 * 1024
+  local data = ("0123456789abcdef"):rep(SIZE / 16)
+
+  local function pair()
+    local client, server = E.pair()
+    for _, engine in ipairs { client, server } do
+      engine:setoption("maxoutput", 2 * SIZE)
+      engine:setoption("maxinput", 2 * SIZE)
+    end
+    E.shake(client, server)
+    return client, server
+  end
+
+  it("is ended by the total time-out, and goes on where it was", function()
+    local client, server = pair()
+    client:settimeout(0.0005, "t")
+    server:settimeout(0.0005, "t")
+    for pattern, text in pairs { [SIZE] = data, ["*l"] = data .. "\n" } do
+      local ends, last = 0, 0
+      repeat
+        local sent, message, partial, detail = client:send(text, last + 1)
+        last = sent or partial
+        if not sent then
+          assert.same({ "wantwrite", "want" }, { message, detail.kind })
+          ends = ends + 1
+        end
+      until sent or ends > 10000
+      assert.equal(#text, last)
+      assert.is_true(ends > 0)
+      server:feed(client)
+      local got, message, partial, detail
+      ends = -1
+      repeat
+        got, message, partial, detail = server:receive(pattern, partial)
+        if not got then assert.same({ "wantread", "want" }, { message, detail.kind }) end
+        ends = ends + 1
+      until got or ends > 10000
+      assert.is_true(got == data)
+      assert.is_true(ends > 0)
+    end
+  end)
+
+  it("is not ended by the time-out of each wait, nor by none at all", function()
+    local client, server = pair()
+    for _, row in ipairs { { 0.0005 }, { 0 }, { nil, 0 }, { nil, -1 } } do
+      settimeouts(client, row)
+      settimeouts(server, row)
+      assert.equal(SIZE, (client:send(data)))
+      server:feed(client)
+      assert.is_true(server:receive(SIZE) == data)
     end
   end)
 end)

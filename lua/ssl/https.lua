@@ -251,7 +251,7 @@ local function refusal(request)
     return isnot(request, "headers", "table")
   end
   if request.method ~= nil and type(request.method) ~= "string" then return isnot(request, "method", "string") end
-  for _, name in ipairs { "path", "params", "query" } do
+  for _, name in ipairs { "path", "params", "query", "user" } do
     local value = request[name]
     if value and type(value) ~= "string" and type(value) ~= "number" then return isnot(request, name, "string") end
   end
