@@ -6,6 +6,7 @@ local web = require "web"
 local socket = require "socket"
 local https = require "ssl.https"
 local args = require "luasec.args"
+local ocspkit = require "ocspkit"
 local output = require "luasec.output"
 local serve = require "luasec.serve"
 
@@ -74,12 +75,34 @@ describe("luasec host:port", function()
     end
   end)
 
+  it("says when a certificate is valid, in OpenSSL's own reckoning", function()
+    local out = look("tls bye", nil, "serverA")
+    local p = assert(io.popen("openssl x509 -noout -dates -dateopt iso_8601 -in " .. S.cert "serverA"))
+    local dates = p:read("*a"):gsub("(%d) (%d)", "%1T%2")
+    p:close()
+    local from, to = dates:match("notBefore=(%S+)%s+notAfter=(%S+)")
+    assert.is_truthy(out:find((" %s to %s ("):format(from, to), 1, true), out .. dates)
+  end)
+
   it("says what is known of revocation", function()
     local out, status = look("tls bye", ("--ca %s --crl %s"):format(ca, S.cert "crlA"))
     assert.equal(0, status, out)
     assert.matches("\nrevocation +not in %S+crlA%.pem\n", out)
     assert.matches("\nrevocation +not known: ", (look("tls bye")))
     assert.is_nil((look("tls bye", "--insecure")):find("revocation", 1, true))
+  end)
+
+  it("says what the server staples", function()
+    local server, port, file = ocspkit.openssl("serverA", ocspkit.respond { cert = "serverA" })
+    local json, status = luasec(("localhost:%d --json --ca %s"):format(port, ca))
+    local text = luasec(("localhost:%d --ca %s"):format(port, ca))
+    ocspkit.stop(server, file)
+    assert.equal(0, status, json)
+    local day = "%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%dZ"
+    assert.matches('"status": "good"', parsed(json))
+    assert.matches('"thisupdate": "' .. day, parsed(json))
+    assert.matches('"nextupdate": "' .. day, parsed(json))
+    assert.matches("\nstapled +good %(", text)
   end)
 
   it("shows everything without verifying when told so", function()

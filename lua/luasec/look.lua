@@ -40,7 +40,20 @@ local function name(parts)
   return table.concat(all, ", ")
 end
 
-local function day(time) return time and os.date("!%Y-%m-%dT%H:%M:%SZ", time) or nil end
+local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11,
+  Dec = 12 }
+
+-- "Nov 21 17:18:10 2026 GMT", as ASN1_TIME_print(3) has it, for os.date refuses a year after 2037 on 32-bit systems.
+local function moment(text)
+  local month, day, clock, year = text:match("^(%a+) +(%d+) ([%d:]+)[%d.]* (%d+)")
+  return month and ("%s-%02d-%02dT%sZ"):format(year, months[month], day, clock)
+end
+
+-- The same of a time in seconds.
+local function instant(time)
+  local known, text = pcall(os.date, "!%Y-%m-%dT%H:%M:%SZ", time)
+  return known and text or "after 2037"
+end
 
 local function describe(cert)
   local names = {}
@@ -49,10 +62,11 @@ local function describe(cert)
     for _, value in ipairs(alternative[kind] or {}) do names[#names + 1] = value end
   end
   local _, kind, bits = cert:pubkey()
-  local from, to = cert:notbeforetime(), cert:notaftertime()
+  local to = cert:notaftertime()
   return {
-    subject = name(cert:subject()), issuer = name(cert:issuer()), names = names, from = day(from), to = day(to),
-    days = to and math.floor((to - os.time()) / 86400), serial = cert:serial(), sha256 = cert:digest("sha256"),
+    subject = name(cert:subject()), issuer = name(cert:issuer()), names = names, serial = cert:serial(),
+    from = moment(cert:notbefore() or ""), to = moment(cert:notafter() or ""), sha256 = cert:digest("sha256"),
+    days = to and math.floor((to - os.time()) / 86400),
     key = kind and ("%s %.0f"):format(kind, bits), signature = cert:getsignaturename(),
   }
 end
@@ -73,8 +87,9 @@ local function tell(report, conn)
   report.chain = chain(conn)
   local staple = conn:getocsp()
   if staple then
-    report.ocsp = { status = staple.status, verdict = staple.verdict, thisupdate = day(staple.thisupdate),
-      nextupdate = day(staple.nextupdate) }
+    report.ocsp = { status = staple.status, verdict = staple.verdict,
+      thisupdate = staple.thisupdate and instant(staple.thisupdate),
+      nextupdate = staple.nextupdate and instant(staple.nextupdate) }
   end
 end
 
