@@ -3,6 +3,7 @@
 
 local S = require "support"
 local E = require "engines"
+local socket = require "socket"
 local ssl = S.ssl
 
 -- Two objects, each of which receives what the other sends; `limit`: most bytes that wait on the way.
@@ -45,7 +46,56 @@ local function connected(limit)
   return client, server, a, b
 end
 
+-- An object whose peer has always something more to say, and takes all it hears; for five seconds.
+local function torrent()
+  local server, waiting, ends = assert(ssl.engine(S.server())), "", socket.gettime() + 5
+  local object = {}
+  function object.send(_, data, i)
+    server:feed(data:sub(i or 1))
+    if not server:dohandshake() then return #data end
+    repeat local heard = server:read() until not heard
+    return #data
+  end
+  function object.receive(_, n)
+    if socket.gettime() > ends then return nil, "closed" end
+    waiting = waiting .. server:drain()
+    if #waiting < n and server:info() then
+      server:send(("x"):rep(16384))
+      waiting = waiting .. server:drain()
+    end
+    local part = waiting:sub(1, n)
+    waiting = waiting:sub(n + 1)
+    if #part < n then return nil, "timeout", part end
+    return part
+  end
+  local client = assert(ssl.wrap(object, S.client()))
+  S.poll(function() return client:dohandshake() end)
+  return client
+end
+
 describe("A tunnel", function()
+  it("ends a call at the total timeout although the object never pauses", function()
+    local client = torrent()
+    client:settimeout(0.1, "t")
+    for _, pattern in ipairs { "*l", "*a", 2 ^ 40 } do
+      local began = socket.gettime()
+      local data, message, partial, detail = client:receive(pattern)
+      assert.is_nil(data)
+      assert.same({ "wantread", "want" }, { message, detail.kind })
+      assert.is_true(#partial > 16384)
+      assert.is_true(socket.gettime() - began < 1.5, socket.gettime() - began)
+    end
+    local data = ("y"):rep(50000000)
+    client:settimeout(0.005, "t")
+    local sent, message, last = client:send(data)
+    assert.is_nil(sent)
+    assert.equal("wantwrite", message)
+    assert.is_true(last > 0 and last < #data)
+    client:settimeout(-1, "t")
+    assert.equal(last + 10, (client:send(data, last + 1, last + 10)))
+    assert.equal(("x"):rep(100), (client:receive(100)))
+  end)
+
   it("is read while what it has to send is not taken", function()
     local client, server = connected(20000)
     local data = ("both ways "):rep(20000)

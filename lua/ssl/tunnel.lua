@@ -126,10 +126,16 @@ local function fill(self, started, atonce)
   return self.engine:feed(bytes:sub(from, last))
 end
 
+-- Is the time for the whole call over? An object that never pauses would not tell.
+local function late(self, started)
+  return self.total and self.total > 0 and core.now() - started >= self.total
+end
+
 -- Carries bytes until the engine can go on that said `want` (nil: it has done its work). False: the time is over. What
 -- the object does not take now must not keep it from being read: the peer may send all that it has before it reads.
 local function progress(self, want, started)
   local ok, message = flush(self, started)
+  if want and (ok or waits[message]) and late(self, started) then return false end
   if want == "wantread" and (ok or waits[message]) then ok, message = fill(self, started, not ok) end
   if ok then return not (want == "wantwrite" and occupied(self, "writer")) end
   if waits[message] or self.ended then return false end
