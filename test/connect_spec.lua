@@ -34,6 +34,22 @@ local function silent()
   return listener, (select(2, listener:getsockname()))
 end
 
+describe("ssl.connect and names", function()
+  it("says whose name could not be looked up, and why", function()
+    local core = require "ssl.core"
+    local resolve = core.resolve
+    S.atend(finally, function() core.resolve = resolve end)
+    for words, hint in pairs { ["host not found"] = "^no name server knows",
+      ["Temporary failure in name resolution"] = "^no name server answers" } do
+      core.resolve = function() return nil, words, { kind = "system", reason = words } end
+      local conn, message, detail = ssl.connect("some.test", 443)
+      assert.is_nil(conn)
+      assert.same({ words, "some.test" }, { message, detail.host })
+      assert.matches(hint, detail.hint)
+    end
+  end)
+end)
+
 describe("ssl.connect with a pre-shared key", function()
   it("asks for no certificate, unless the program names whom it is for", function()
     local child = assert(io.popen(S.interpreter() .. " samples/psk/server.lua 0 4"))

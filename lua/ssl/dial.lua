@@ -14,6 +14,7 @@ local FOREVER = 1e6
 -- What is usually behind what LuaSocket says.
 local hints = {
   ["host not found"] = "no name server knows the name, or none answers: is it spelt right, and this machine on line?",
+  ["Temporary failure in name resolution"] = "no name server answers: is this machine on line?",
   ["connection refused"] = "nothing listens on this port of the host, or a firewall refuses the connection",
   ["timeout"] = "the host did not answer in time: is it up, the port right, and timeout long enough?",
   ["Network is unreachable"] = "this machine has no route to the host",
