@@ -205,7 +205,7 @@ static X509_STORE *parse(const char *path)
   return store;
 }
 
-X509_STORE *tls_store_open(const char *path, tls_store **shared)
+X509_STORE *tls_store_open(const char *path, tls_store **shared, unsigned char *digest)
 {
   identity before, after;
   bool known = identify(path, &before) && settled(&before);
@@ -225,27 +225,28 @@ X509_STORE *tls_store_open(const char *path, tls_store **shared)
     X509_STORE_up_ref((*shared)->store);
     X509_STORE_free(store);
     store = (*shared)->store;
+    memcpy(digest, (*shared)->digest, TLS_STORE_DIGEST);
+  } else if (store != NULL && !digest_of(store, digest)) {
+    X509_STORE_free(store);
+    store = NULL;
   }
   return store;
 }
 
-bool tls_store_digest(const tls_store *s, const char *path, unsigned char *digest)
+bool tls_store_copy(X509_STORE *from, X509_STORE *to)
 {
-  tls_store *shared = NULL;
-  X509_STORE *store = s == NULL ? tls_store_open(path, &shared) : NULL;
-  s = s != NULL ? s : shared;
-  bool ok = s != NULL || (store != NULL && digest_of(store, digest));
-  if (s != NULL) {
-    memcpy(digest, s->digest, sizeof s->digest);
+  if (X509_STORE_lock(from) != 1) {
+    return false;
   }
-  X509_STORE_free(store);
-  tls_store_close(shared);
+  STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(from);
+  bool ok = true;
+  for (int i = 0; ok && i < sk_X509_OBJECT_num(objects); i++) {
+    const X509_OBJECT *object = sk_X509_OBJECT_value(objects, i);
+    X509 *cert = X509_OBJECT_get0_X509(object);
+    ok = (cert != NULL ? X509_STORE_add_cert(to, cert) : X509_STORE_add_crl(to, X509_OBJECT_get0_X509_CRL(object))) == 1;
+  }
+  X509_STORE_unlock(from);
   return ok;
-}
-
-const char *tls_store_path(const tls_store *s)
-{
-  return s->path;
 }
 
 void tls_store_close(tls_store *s)

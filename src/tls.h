@@ -203,13 +203,13 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg);
 
 typedef struct tls_store tls_store;
 
-/* A store with the certificates of a PEM file, a reference for the caller; NULL on failure, with OpenSSL's queue. When it
-   is one of the cache's it must not be changed, and `*shared` is to be closed once it is no longer used. */
-X509_STORE *tls_store_open(const char *path, tls_store **shared);
+/* A store with the certificates of a PEM file, a reference for the caller, and their digest; NULL on failure, with OpenSSL's
+   queue. When it is one of the cache's it must not be changed, and `*shared` is to be closed once it is no longer used. The
+   file is read once at most: what it has later, or has no more, as a pipe, makes no difference. */
 #define TLS_STORE_DIGEST 32
-/* The digest of the certificates in a store, or where that is NULL of those in a file. */
-bool tls_store_digest(const tls_store *s, const char *path, unsigned char *digest);
-const char *tls_store_path(const tls_store *s);
+X509_STORE *tls_store_open(const char *path, tls_store **shared, unsigned char *digest);
+/* Adds all that is in one store to another, which is nobody else's; false, with OpenSSL's queue, when memory is short. */
+bool tls_store_copy(X509_STORE *from, X509_STORE *to);
 void tls_store_close(tls_store *s); /* NULL is fine */
 
 /* ---- context.c ----------------------------------------------------------------------------------------------------*/

@@ -28,9 +28,9 @@ void tls_trust_remember(tls_context *ctx, char kind, const void *value, size_t s
 }
 
 /* Gives a context that trusts nobody yet the store of a file, which other contexts may use too. */
-static int load_shared(tls_context *ctx, const char *file)
+static int load_shared(tls_context *ctx, const char *file, unsigned char *digest)
 {
-  X509_STORE *store = tls_store_open(file, &ctx->store);
+  X509_STORE *store = tls_store_open(file, &ctx->store, digest);
   if (store == NULL) {
     return 0;
   }
@@ -45,7 +45,7 @@ static int make_private(tls_context *ctx)
     return 1;
   }
   X509_STORE *store = X509_STORE_new();
-  if (store == NULL || !tls_pem_trust(store, tls_store_path(ctx->store))) {
+  if (store == NULL || !tls_store_copy(SSL_CTX_get_cert_store(ctx->ctx), store)) {
     X509_STORE_free(store);
     return 0;
   }
@@ -55,23 +55,17 @@ static int make_private(tls_context *ctx)
   return 1;
 }
 
-static int load_file(tls_context *ctx, const char *file, const char *dir)
+static int load_file(tls_context *ctx, const char *file, const char *dir, unsigned char *digest)
 {
   if (!ctx->trusting && !ctx->ownstore && dir == NULL) {
-    return load_shared(ctx, file);
+    return load_shared(ctx, file, digest);
   }
-  return make_private(ctx) && tls_pem_trust(SSL_CTX_get_cert_store(ctx->ctx), file);
-}
-
-/* The certificates, not the path: the file's content may change, and be the same elsewhere. */
-static bool remember_file(tls_context *ctx, const char *file)
-{
-  unsigned char digest[TLS_STORE_DIGEST];
-  if (!tls_store_digest(ctx->store, file, digest)) {
-    return false;
-  }
-  tls_trust_remember(ctx, 'f', digest, sizeof digest);
-  return true;
+  tls_store *shared = NULL;
+  X509_STORE *store = tls_store_open(file, &shared, digest);
+  int ok = store != NULL && make_private(ctx) && tls_store_copy(store, SSL_CTX_get_cert_store(ctx->ctx));
+  X509_STORE_free(store);
+  tls_store_close(shared);
+  return ok;
 }
 
 static bool has_nul(lua_State *L, int arg)
@@ -89,6 +83,7 @@ static int locations(lua_State *L)
   tls_context *ctx = tls_checkcontext(L, 1);
   const char *file = luaL_optstring(L, 2, NULL);
   const char *dir = luaL_optstring(L, 3, NULL);
+  unsigned char digest[TLS_STORE_DIGEST]; /* the certificates, not the path, tell the trust in them from another */
   tls_error_clear();
   if (file == NULL && dir == NULL) {
     return tls_fail_text(L, prefix, "neither a file nor a directory was given");
@@ -96,15 +91,15 @@ static int locations(lua_State *L)
   if (has_nul(L, 2) || has_nul(L, 3)) {
     return tls_fail_text(L, prefix, "the path contains a NUL byte");
   }
-  if (file != NULL && !load_file(ctx, file, dir)) {
+  if (file != NULL && !load_file(ctx, file, dir, digest)) {
     return tls_fail_queue(L, prefix, file);
   }
   if (dir != NULL && !(make_private(ctx) && SSL_CTX_load_verify_dir(ctx->ctx, dir) == 1)) {
     return tls_fail_queue(L, prefix, dir);
   }
   ctx->trusting = true;
-  if (file != NULL && !remember_file(ctx, file)) {
-    return tls_fail_queue(L, prefix, file);
+  if (file != NULL) {
+    tls_trust_remember(ctx, 'f', digest, sizeof digest);
   }
   if (dir != NULL) {
     tls_trust_remember(ctx, 'd', dir, strlen(dir));

@@ -93,6 +93,18 @@ describe("trust", function()
       assert.is_true(meet(ctx))
     end)
 
+    it("takes a pipe, which can be read once", function()
+      local path = os.tmpname()
+      os.remove(path)
+      assert.equal("", S.run("mkfifo " .. path))
+      finally(function() os.remove(path) end)
+      for _, capath in ipairs { "false", ("%q"):format(S.cert("capath")) } do
+        local chunk = "print((require 'ssl'.newcontext { mode = 'client', protocol = 'any', cafile = %q, capath = %s }))"
+        local writer = ("timeout 20 sh -c 'cat %s >%s' & timeout 20"):format(S.cert("rootA"), path)
+        assert.matches("^SSL context", S.fresh(chunk:format(path, capath), writer))
+      end
+    end)
+
     it("takes a file with several certificates, one with revocation lists, and one with a key beside", function()
       assert.is_true(meet(S.client { cafile = S.cert("bundleAB") }, "serverB"))
       assert.is_true(meet(S.client { cafile = S.cert("rootA-crl") }))
