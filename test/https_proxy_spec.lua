@@ -250,8 +250,9 @@ describe("ssl.https through a proxy that speaks TLS", function()
   end)
 
   it("refuses one that is not what it says, whatever the request says of the server", function()
-    local proxy = web.proxy(3, nil, "wronghost")
-    for _, extra in ipairs { {}, { verify = "none" }, { cafile = S.cert("rootB") } } do
+    local proxy = web.proxy(5, nil, "wronghost")
+    for _, extra in ipairs { {}, { verify = "none" }, { cafile = S.cert("rootB") }, { verifyext = "lsec_continue" },
+      { verifyext = { "lsec_ignore_purpose", "lsec_continue" } } } do
       extra.proxy = of(proxy, "a:b@", "https")
       local body, message, detail = web.get("https://localhost:1/", extra)
       assert.is_nil(body)

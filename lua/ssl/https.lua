@@ -172,6 +172,15 @@ local function behind(asked, proxy, host, port)
   return asked.host, tonumber(asked.port) or M.PORT
 end
 
+-- Without the word by which a handshake goes on in spite of what is wrong.
+local function strictly(verifyext)
+  local names = {}
+  for _, name in ipairs(type(verifyext) == "table" and verifyext or { verifyext }) do
+    if name ~= "lsec_continue" then names[#names + 1] = name end
+  end
+  return names[1] and names
+end
+
 -- A proxy is named by its URL, or by a table of that and of settings for TLS to it. nil without message: no proxy. It
 -- is verified even where the server is not: it may be given credentials that are not the server's business.
 local function theproxy(params, auth)
@@ -184,6 +193,7 @@ local function theproxy(params, auth)
   if not own then
     own = {}
     for _, name in ipairs(trust) do own[name] = params[name] end
+    own.verifyext = strictly(own.verifyext)
   end
   proxy.cfg = proxy.tls and settings(own)
   return proxy
