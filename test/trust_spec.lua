@@ -99,7 +99,8 @@ describe("trust", function()
       assert.equal("", S.run("mkfifo " .. path))
       finally(function() os.remove(path) end)
       for _, capath in ipairs { "false", ("%q"):format(S.cert("capath")) } do
-        local chunk = "print((require 'ssl'.newcontext { mode = 'client', protocol = 'any', cafile = %q, capath = %s }))"
+        local chunk = "print((require 'ssl'.newcontext { mode = 'client', protocol = 'any', " ..
+          "cafile = %q, capath = %s }))"
         local writer = ("timeout 20 sh -c 'cat %s >%s' & timeout 20"):format(S.cert("rootA"), path)
         assert.matches("^SSL context", S.fresh(chunk:format(path, capath), writer))
       end
