@@ -38,6 +38,11 @@ function M.newcontext(cfg)
   return options.newcontext(cfg)
 end
 
+local function iscertificate(value)
+  local meta = type(value) == "userdata" and getmetatable(value)
+  return type(meta) == "table" and type(meta.__index) == "table" and meta.__index.checkhost ~= nil
+end
+
 --- ssl.checkhostname(cert: ssl.Certificate, hostname: string) -> boolean
 -- Is a certificate for this host? RFC 9525: the subject alternative names decide, never the common name; a wildcard
 -- stands for one whole label; an IP address must be an IP SAN; one trailing dot is passed over. false for empty names,
@@ -46,7 +51,7 @@ function M.checkhostname(cert, hostname)
   if type(hostname) ~= "string" then
     error("bad argument #2 to 'checkhostname' (string expected, got " .. type(hostname) .. ")", 2)
   end
-  if type(cert) ~= "userdata" then
+  if not iscertificate(cert) then
     error("bad argument #1 to 'checkhostname' (SSL:Certificate expected, got " .. type(cert) .. ")", 2)
   end
   if context.isip(hostname) then return cert:checkip(hostname) end

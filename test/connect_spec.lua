@@ -330,6 +330,10 @@ describe("ssl.checkhostname", function()
   end)
 
   it("raises for wrong types", function()
+    for _, junk in ipairs { "x", {}, io.stdout, assert(ssl.newcontext(S.server())) } do
+      S.raises("bad argument #1 to 'checkhostname' (SSL:Certificate expected, got " .. type(junk),
+        ssl.checkhostname, junk, "a")
+    end
     assert.error_matches(function() ssl.checkhostname(nil, "a") end, "bad argument #1")
     assert.error_matches(function() ssl.checkhostname(ssl.loadcertificate(S.pem("serverA"))) end, "bad argument #2")
   end)
