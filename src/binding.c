@@ -53,7 +53,8 @@ static int exportkeyingmaterial(lua_State *L)
     return tls_fail_closed(L);
   }
   const char *label = luaL_checklstring(L, 2, &nlabel);
-  lua_Integer n = luaL_checkinteger(L, 3);
+  luaL_checkinteger(L, 3); /* which has 32 bits in some Lua */
+  lua_Number n = lua_tonumber(L, 3);
   const char *context = luaL_optlstring(L, 4, NULL, &ncontext);
   luaL_argcheck(L, n >= 0 && n <= 1 << 20, 3, "length out of range");
   tls_error_clear();

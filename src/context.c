@@ -202,7 +202,8 @@ static int setmode(lua_State *L)
 static int setdepth(lua_State *L)
 {
   tls_context *ctx = tls_checkcontext(L, 1);
-  lua_Integer n = luaL_checkinteger(L, 2);
+  luaL_checkinteger(L, 2); /* which has 32 bits in some Lua */
+  lua_Number n = lua_tonumber(L, 2);
   luaL_argcheck(L, n >= -1 && n <= INT_MAX, 2, "depth out of range");
   SSL_CTX_set_verify_depth(ctx->ctx, (int)n);
   return tls_answer(L, 1, NULL);

@@ -358,8 +358,9 @@ static int push_certificate(lua_State *L, chain (*get)(const tls_connection *))
   if (conn == NULL) {
     return tls_fail_closed(L);
   }
-  lua_Integer n = luaL_optinteger(L, 2, 1);
-  if (n < 1) {
+  luaL_optinteger(L, 2, 1); /* which has 32 bits in some Lua */
+  lua_Number n = luaL_optnumber(L, 2, 1);
+  if (!(n >= 1)) {
     lua_pushnil(L);
     lua_pushliteral(L, "invalid certificate index");
     return 2;
