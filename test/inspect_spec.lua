@@ -385,6 +385,7 @@ describe("exportkeyingmaterial", function()
     S.raises("bad argument #", c.exportkeyingmaterial, c, "x", 32, {})
     S.raises("length out of range", c.exportkeyingmaterial, c, "x", -1)
     S.raises("length out of range", c.exportkeyingmaterial, c, "x", 2 ^ 21)
+    S.raises("length out of range", c.exportkeyingmaterial, c, "x", 2 ^ 32 + 5) -- 5, to 32 bits
     c:close()
     closed(c:exportkeyingmaterial("x", 32)) -- Q8
     closed(c:exportkeyingmaterial())
