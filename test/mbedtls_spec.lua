@@ -271,6 +271,18 @@ for _, d in ipairs(dialects) do
       s2:reset()
     end)
 
+    it("says what is wrong though the alert does not get out, and never that the stream has ended", function()
+      for _, stuck in ipairs { function() return 0 end, function() error("stuck", 0) end } do
+        local c, s, ce = connected(d)
+        s:write("hello")
+        ce.inbox = ce.inbox:sub(1, -2) .. string.char((ce.inbox:byte(-1) + 1) % 256)
+        c:setbio(ce.rcb, stuck)
+        assert.same({ nil, "decryption failed or bad record mac" }, { c:read(10) })
+        c:setbio(ce.rcb, ce.wcb)
+        assert.same({ nil, "want-read" }, { c:read(10) }) -- a new context
+      end
+    end)
+
     it("resets both sides for a new session", function()
       local c, s, ce, se = connected(d)
       c:reset()

@@ -105,12 +105,13 @@ end
 
 -- ---- one operation
 
--- Whatever is none of the words that leave a context alone resets it, after the peer has been sent the alert.
+-- Whatever is none of the words that leave a context alone resets it, after the peer has been sent the alert. A
+-- connection that has failed before says "closed", which is one of them: the reason is what it was.
 local function fail(self, message, detail)
   if detail and detail.kind == "closed" then return nil, self.closed end
   flush(self)
   renew(self)
-  return nil, message
+  return nil, message == "closed" and detail and detail.reason or message
 end
 
 -- Runs step() until it is done, carrying bytes. step answers a result, or nil or false, message, detail.
@@ -119,6 +120,8 @@ local function pump(self, step)
   if timer == 0 then self.engine:handletimeout() end
   while true do
     local result, message, detail = step()
+    -- What is fatal is said now, even if the alert does not get out: asked again, the engine would not tell it.
+    if not result and message ~= "wantread" and message ~= "wantwrite" then return fail(self, message, detail) end
     local ok, why = flush(self)
     if not ok then
       if result then return result, why end
@@ -128,8 +131,6 @@ local function pump(self, step)
     if message == "wantread" then
       ok, why = fill(self)
       if not ok then return nil, why end
-    elseif message ~= "wantwrite" then
-      return fail(self, message, detail)
     end
   end
 end
