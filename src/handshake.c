@@ -210,6 +210,9 @@ static enum tls_status drop(tls_connection *c, tls_error *e)
 {
   unsigned char dropped[1024];
   size_t got;
+  if (!tls_send_settle(c, e)) {
+    return TLS_FAILED;
+  }
   for (int i = 0; i < DROPPED_MAX || tls_stream_at_hand(c); i++) {
     if ((SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0) {
       return TLS_DONE;

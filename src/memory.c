@@ -181,7 +181,7 @@ static int bio_write(BIO *bio, const char *p, int n)
   if (m == NULL || n <= 0) {
     return m == NULL ? -1 : 0;
   }
-  size_t space = room(&m->out);
+  size_t space = m->keeping ? SIZE_MAX / 4 : room(&m->out);
   size_t put = m->out.packets || (size_t)n < space ? (size_t)n : space;
   if (put > space || put == 0) {
     BIO_set_retry_write(bio);
@@ -264,6 +264,14 @@ void tls_memory_close(tls_connection *c, SSL *ssl)
 size_t *tls_memory_limit(tls_connection *c, bool out)
 {
   return out ? &c->memory->out.max : &c->memory->in.max;
+}
+
+bool tls_memory_keep(tls_connection *c, bool on)
+{
+  if (c->memory != NULL) {
+    c->memory->keeping = on;
+  }
+  return c->memory != NULL;
 }
 
 bool tls_memory_readable(const tls_connection *c)

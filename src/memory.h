@@ -18,6 +18,7 @@ typedef struct tls_queue {
 struct tls_memory {
   tls_queue in, out;
   bool ended; /* nothing more will be fed */
+  bool keeping; /* what is written is taken, though it is more than may wait */
 };
 
 void tls_queue_free(tls_queue *q); /* wipes nothing: what waits is encrypted */
@@ -29,6 +30,9 @@ const unsigned char *tls_queue_peek(const tls_queue *q);       /* where they are
 void tls_queue_drop(tls_queue *q, size_t n);                   /* n of them; of a datagram always all */
 /* Moves what waits in one queue to another of its kind, as much as that may hold; false when memory is short. */
 bool tls_queue_move(tls_queue *to, tls_queue *from);
+
+/* Until it is called with false, all that OpenSSL writes is taken. False when the connection has a descriptor. */
+bool tls_memory_keep(tls_connection *c, bool on);
 
 /* Gives a new connection the memory transport; false when memory is short. */
 bool tls_memory_attach(tls_connection *c, bool packets);

@@ -35,6 +35,9 @@ typedef struct readahead {
   size_t taken; /* bytes, in this step */
   unsigned char *buf; /* what was read ahead: buf[head..tail); NULL when there is none */
   size_t head, tail;
+  bool keeping;        /* what is written goes to `out` */
+  unsigned char *out;  /* what was kept: out[sent..nout), which goes before all else; NULL when there is none */
+  size_t sent, nout;
 } readahead;
 
 static BIO_METHOD *method;
@@ -99,14 +102,54 @@ static int read_socket(BIO *bio, char *p, size_t n, size_t *got)
   return (int)count;
 }
 
-static int write_socket(BIO *bio, const char *p, size_t n, size_t *put)
+static ssize_t send_socket(const readahead *a, const void *p, size_t n)
 {
-  const readahead *a = BIO_get_data(bio);
-  BIO_clear_retry_flags(bio);
-  *put = 0;
   ssize_t count = send(a->fd, p, n, MSG_NOSIGNAL);
   if (count < 0 && errno == ENOTSOCK) {
     count = write(a->fd, p, n); /* a terminal or a pipe of two ways */
+  }
+  return count;
+}
+
+/* Sends what was kept; false, with errno, when it is not all gone. */
+static bool send_kept(readahead *a)
+{
+  while (a->sent < a->nout) {
+    ssize_t count = send_socket(a, a->out + a->sent, a->nout - a->sent);
+    if (count <= 0) {
+      return false;
+    }
+    a->sent += (size_t)count;
+  }
+  free(a->out);
+  a->out = NULL;
+  a->sent = a->nout = 0;
+  return true;
+}
+
+static bool keep(readahead *a, const char *p, size_t n)
+{
+  unsigned char *out = realloc(a->out, a->nout + n);
+  if (out == NULL) {
+    errno = EAGAIN; /* then it goes on waiting where it is */
+    return false;
+  }
+  memcpy(out + a->nout, p, n);
+  a->out = out;
+  a->nout += n;
+  return true;
+}
+
+static int write_socket(BIO *bio, const char *p, size_t n, size_t *put)
+{
+  readahead *a = BIO_get_data(bio);
+  BIO_clear_retry_flags(bio);
+  *put = 0;
+  ssize_t count;
+  if (a->keeping) {
+    count = keep(a, p, n) ? (ssize_t)n : -1;
+  } else {
+    count = a->out == NULL || send_kept(a) ? send_socket(a, p, n) : -1;
   }
   if (count > 0) {
     *put = (size_t)count;
@@ -145,6 +188,7 @@ static int destroy(BIO *bio)
   readahead *a = BIO_get_data(bio);
   if (a != NULL) {
     free(a->buf);
+    free(a->out);
     free(a);
   }
   return 1;
@@ -263,6 +307,21 @@ void tls_readahead_stop(SSL *ssl)
   } else if (BIO_find_type(SSL_get_rbio(ssl), BIO_TYPE_DESCRIPTOR) != NULL) {
     SSL_set_read_ahead(ssl, 0);
   }
+}
+
+bool tls_readahead_keep(SSL *ssl, bool on)
+{
+  readahead *a = of(ssl);
+  if (a != NULL) {
+    a->keeping = on;
+  }
+  return a != NULL;
+}
+
+bool tls_readahead_flush(SSL *ssl)
+{
+  readahead *a = of(ssl);
+  return a == NULL || a->out == NULL || send_kept(a);
 }
 
 bool tls_readahead_pending(const SSL *ssl)

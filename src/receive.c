@@ -67,6 +67,9 @@ static enum tls_status read_wait(reader *r, void *p, size_t n, size_t *got)
   if (tls_overdue(c, &r->deadline)) {
     return TLS_WANT_READ;
   }
+  if (!tls_send_settle(c, &r->error)) {
+    return TLS_FAILED;
+  }
   do {
     status = tls_step_read(c, p, n, got, &r->error);
   } while ((status == TLS_WANT_READ || status == TLS_WANT_WRITE) && tls_wait(c, status, &r->deadline));

@@ -2,8 +2,11 @@
  * send.c: LuaSocket's send over the single steps of connection.c: ranges, partial results, and what is kept of a record
  * that the socket did not take.
  */
+#include "memory.h"
+#include "readahead.h"
 #include "stream.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +17,7 @@
 static void keep_unsent(tls_connection *c, const unsigned char *p, size_t n)
 {
   n = n < TLS_RECORD ? n : TLS_RECORD;
-  if (c->unsent == NULL && n > 0 && c->ssl != NULL && (c->unsent = malloc(n)) != NULL) {
+  if (c->unsent == NULL && !c->overflowing && n > 0 && c->ssl != NULL && (c->unsent = malloc(n)) != NULL) {
     memcpy(c->unsent, p, n);
     c->nunsent = n;
   }
@@ -29,13 +32,50 @@ void tls_send_free(tls_connection *c)
   }
 }
 
+/* What the BIO has kept goes first. */
+static enum tls_status flush_kept(tls_connection *c, tls_error *e)
+{
+  if (c->overflowing && !tls_readahead_flush(c->ssl)) {
+    if (BIO_sock_non_fatal_error(errno)) {
+      return TLS_WANT_WRITE;
+    }
+    tls_error_system(e, errno);
+    c->broken = true;
+    return TLS_FAILED;
+  }
+  c->overflowing = false;
+  return TLS_DONE;
+}
+
+/* OpenSSL answers a key update of a peer's that asks for it in the read that it came with, which fails for good when a record
+   waits for the socket. So what is left of one is kept by the BIO while the connection is read; it counts as sent once it is. */
+bool tls_send_settle(tls_connection *c, tls_error *e)
+{
+  if (c->unsent == NULL || SSL_version(c->ssl) != TLS1_3_VERSION) {
+    return true;
+  }
+  bool memory = tls_memory_keep(c, true);
+  if (!memory && !tls_readahead_keep(c->ssl, true)) {
+    return true;
+  }
+  enum tls_status status = tls_send_flush(c, e);
+  c->overflowing = !memory;
+  tls_memory_keep(c, false);
+  tls_readahead_keep(c->ssl, false);
+  return status != TLS_FAILED;
+}
+
 enum tls_status tls_send_flush(tls_connection *c, tls_error *e)
 {
   size_t put = 0;
+  enum tls_status status = flush_kept(c, e);
+  if (status != TLS_DONE) {
+    return status;
+  }
   if (c->unsent == NULL) {
     return TLS_DONE;
   }
-  enum tls_status status = tls_step_write(c, c->unsent, c->nunsent, &put, e);
+  status = tls_step_write(c, c->unsent, c->nunsent, &put, e);
   if (status == TLS_DONE) {
     tls_send_free(c);
     c->ahead += put;
@@ -47,7 +87,7 @@ enum tls_status tls_send_flush(tls_connection *c, tls_error *e)
 static enum tls_status send_step(tls_connection *c, const unsigned char *p, size_t n, size_t *done, tls_error *e)
 {
   size_t put = 0;
-  if (c->unsent != NULL) {
+  if (c->unsent != NULL || c->overflowing) {
     return tls_send_flush(c, e);
   }
   if (c->ahead > 0) {

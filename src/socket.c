@@ -370,7 +370,7 @@ static int set_limit(lua_State *L, tls_connection *c, const option *o)
 /* conn:setoption(name: string [, value: boolean|number|table]) -> 1 | nil, message, detail
    As LuaSocket's tcp:setoption, but a number option refuses what is no number; "maxreceive": the most bytes that one
    receive of a line or of all may gather, 0 or nil: any number; "maxinput", "maxoutput": the most bytes that may wait
-   in an engine to be read, and to be drained (1 MiB). setsockopt(2). */
+   in an engine to be read, and to be drained (1 MiB); a record more when it is read while a send waits. setsockopt(2). */
 static int setoption(lua_State *L)
 {
   tls_connection *c = tls_checkconnection(L, 1);

@@ -50,6 +50,8 @@ int tls_write(lua_State *L);
 /* Sends all of p[0..n), or with `once` no more than one step takes; *done grows from 0. */
 enum tls_status tls_send_range(tls_connection *c, const unsigned char *p, size_t n, bool once, size_t *done,
                                tls_deadline *deadline, tls_error *e);
+/* Before reading: nothing of a record waits in OpenSSL for the socket any more. False, and e says why, when the connection fails. */
+bool tls_send_settle(tls_connection *c, tls_error *e);
 void tls_send_free(tls_connection *c);    /* what send keeps on a connection */
 void tls_receive_free(tls_connection *c); /* what receive keeps on it */
 

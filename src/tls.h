@@ -278,6 +278,7 @@ typedef struct tls_connection {
   size_t head, tail;
   unsigned char *unsent; /* copy of a record that waits in OpenSSL for the socket */
   size_t nunsent;
+  bool overflowing;     /* what is left of a record waits in the BIO */
   size_t ahead;         /* bytes sent beyond what send() reported */
   size_t maxreceive;    /* most bytes that one receive of a line or of all may gather, 0: any number */
   double created, received, sent;

@@ -110,6 +110,40 @@ describe("conn:keyupdate", function()
     assert.is_true(updates > 0)
   end)
 
+  it("asked for by the peer while a send waits is answered when it has gone", function()
+    local c, s = pair()
+    local data = ("0123456789abcdef"):rep(2 ^ 20)
+    local function send(from)
+      local last, message, partial = s:send(data, from + 1)
+      if not last then assert.equal("wantwrite", message) end
+      return last or partial
+    end
+    local sent, chunks, n = 0, {}, 0
+    for _ = 1, 1000 do
+      local last = send(sent)
+      if last == sent then break end
+      sent = last
+    end
+    assert.is_true(sent < #data)
+    for _ = 1, 3 do
+      assert.is_true(c:keyupdate("both"))
+      assert(c:send("hello\n"))
+    end
+    for _ = 1, 3 do assert.equal("hello", (S.receive(s))) end
+    sent = send(sent)
+    S.poll(function()
+      if sent < #data then sent = math.min(send(sent), #data) end
+      local got, message, partial = c:receive(1000000)
+      if not got and not S.wants(message) then error(message) end
+      chunks[#chunks + 1] = got or partial
+      n = n + #chunks[#chunks]
+      return sent == #data and n == #data
+    end)
+    assert.is_true(table.concat(chunks) == data)
+    assert.equal("after", S.transfer(s, c, "after"))
+    assert.equal("back", S.transfer(c, s, "back"))
+  end)
+
   it("waits no longer than the timeout", function()
     local c = pair()
     full(c)

@@ -452,7 +452,7 @@ function Connection:setdane(host) end
 ---@return ssl.Detail|nil detail
 function Connection:setmtu(bytes) end
 
----As LuaSocket's tcp:setoption, but a number option refuses what is no number; "maxreceive": the most bytes that one receive of a line or of all may gather, 0 or nil: any number; "maxinput", "maxoutput": the most bytes that may wait in an engine to be read, and to be drained (1 MiB). setsockopt(2).
+---As LuaSocket's tcp:setoption, but a number option refuses what is no number; "maxreceive": the most bytes that one receive of a line or of all may gather, 0 or nil: any number; "maxinput", "maxoutput": the most bytes that may wait in an engine to be read, and to be drained (1 MiB); a record more when it is read while a send waits. setsockopt(2).
 ---@param name string
 ---@param value? boolean|number|table
 ---@return 1|nil
