@@ -295,6 +295,10 @@ describe("ssl.https through a proxy that speaks TLS", function()
     check("the proxy PROXY closed the connection without an answer", "closed", "tls head cut")
     check("the proxy PROXY did not answer in time", "timeout", "tls head stall", 0.4)
     check("cannot connect to the proxy PROXY: timeout", "timeout", "stall", 0.4)
+    S.atend(finally, function() https.TIMEOUT = 60 end)
+    https.TIMEOUT = 0.4
+    check("cannot connect to the proxy PROXY: timeout", "timeout", "stall")
+    https.TIMEOUT = 60
     local message = through("send=HTTP/1.1%20400%0d%0a%0d%0a stall")
     assert.matches("^cannot connect to the proxy PROXY: ", message)
     check("the proxy PROXY failed: it sent more than its answer", "system",

@@ -119,8 +119,11 @@ end
 function M.unreachable(proxy, message, detail)
   local fields = {}
   for k, v in pairs(detail) do fields[k] = v end
+  if fields.kind == "want" then -- its TLS did not get done in time
+    fields.kind, fields.reason, message = "timeout", "timeout", "timeout"
+  end
   fields.proxy, fields.reason = proxy.name, fields.reason or message
-  return failure(detail.kind, ("cannot connect to the proxy %s: %s"):format(proxy.name, message), fields)
+  return failure(fields.kind, ("cannot connect to the proxy %s: %s"):format(proxy.name, message), fields)
 end
 
 --- Opens a tunnel to a server.
