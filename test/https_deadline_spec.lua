@@ -96,6 +96,25 @@ describe("ssl.https ends at the timeout of the request", function()
     server:ended()
   end)
 
+  it("whatever is done to the system's clock meanwhile", function()
+    local gettime = socket.gettime
+    S.atend(finally, function() socket.gettime = gettime end)
+    for _, step in ipairs { 1e6, -1e6 } do
+      local offset = 0
+      socket.gettime = function()
+        offset = offset + step
+        return gettime() + offset
+      end
+      local server = web.scripted(web.hello)
+      assert.equal("hello", (web.get(server:url())))
+      server:ended()
+      server = web.scripted("tls stall")
+      local _, message = web.get(server:url(), { timeout = 0.3 })
+      assert.equal("timeout", message)
+      server:ended()
+    end
+  end)
+
   it("leaves nothing open", function()
     local server = web.scripted("stall", "tls stall", "tls head stall")
     S.collect()

@@ -1,6 +1,7 @@
 --- TCP connections to a host name under a deadline: the look-up, then every address until one answers. What
 -- ssl.connect, ssl.https and ssl.proxy have in common; TLS is none of its business. A deadline is a time of
--- LuaSocket's gettime.
+-- ssl.core's now, a clock that nobody sets: on the system's, a request that runs while that is put right would end, or
+-- last as long as it was wrong.
 -- @module ssl.dial
 
 local socket = require "socket"
@@ -30,18 +31,18 @@ end
 -- @treturn number
 function M.deadline(seconds)
   if not seconds or seconds < 0 or seconds > FOREVER then seconds = FOREVER end
-  return socket.gettime() + (seconds == seconds and seconds or 0)
+  return core.now() + (seconds == seconds and seconds or 0)
 end
 
 --- The seconds that are left until a deadline.
 -- @tparam number deadline
 -- @treturn number 0 when it has passed
-function M.left(deadline) return math.max(0, deadline - socket.gettime()) end
+function M.left(deadline) return math.max(0, deadline - core.now()) end
 
 --- Has a deadline passed? A wait of whole milliseconds may end a little before it.
 -- @tparam number deadline
 -- @treturn boolean
-function M.over(deadline) return deadline - socket.gettime() < 0.005 end
+function M.over(deadline) return deadline - core.now() < 0.005 end
 
 --- What the certificate of a host must be for: no trailing dot, and not the interface of a link-local address (RFC
 -- 4007).
