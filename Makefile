@@ -418,6 +418,7 @@ faults-small:
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k file -e 2
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -e 701
 	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -m once -o wrongname-tlsv1_3
+	@$(env) $(faults_driver) -x test/faults/openssl.txt -k openssl -o cookie
 
 # Debian's package, in build/deb; DEB_ROOT=directory tries it in a system of its own.
 deb:

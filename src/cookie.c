@@ -69,18 +69,26 @@ bool tls_cookie_make(const void *peer, size_t n, unsigned char cookie[TLS_COOKIE
   return make_at(seconds(), peer, n, cookie);
 }
 
-bool tls_cookie_check(const void *peer, size_t n, const unsigned char *cookie, size_t length)
+/* What a cookie with the time of another has to be; false when that time is over, or `*failed` says why. */
+static bool expect(const void *peer, size_t n, const unsigned char *cookie, unsigned char *expected, bool *failed)
 {
-  unsigned char expected[TLS_COOKIE_LENGTH];
   uint32_t at = 0;
-  if (length != TLS_COOKIE_LENGTH) {
-    return false;
-  }
   for (int i = 0; i < TIME_BYTES; i++) {
     at = at << 8 | cookie[i];
   }
-  return seconds() - at <= LIFETIME && make_at(at, peer, n, expected) &&
-    CRYPTO_memcmp(expected, cookie, TLS_COOKIE_LENGTH) == 0;
+  if (seconds() - at > LIFETIME) {
+    return false;
+  }
+  *failed = !make_at(at, peer, n, expected);
+  return !*failed;
+}
+
+bool tls_cookie_check(const void *peer, size_t n, const unsigned char *cookie, size_t length, bool *failed)
+{
+  unsigned char expected[TLS_COOKIE_LENGTH];
+  *failed = false;
+  return length == TLS_COOKIE_LENGTH && expect(peer, n, cookie, expected, failed) &&
+         CRYPTO_memcmp(expected, cookie, TLS_COOKIE_LENGTH) == 0;
 }
 
 /* ssl.cookie(peerid: string) -> cookie: string | nil, message, detail
@@ -100,19 +108,23 @@ int tls_cookie(lua_State *L)
   return 1;
 }
 
-/* ssl.checkcookie(peerid: string, cookie: string) -> boolean
-   Was the cookie made for this peer, by this process, in the last minute? false for anything else. */
+/* ssl.checkcookie(peerid: string, cookie: string) -> boolean | false, message, detail
+   Was the cookie made for this peer, by this process, in the last minute? false for anything else. A failure when memory
+   is too short to tell. */
 int tls_checkcookie(lua_State *L)
 {
   size_t n, length;
   const char *peer = luaL_checklstring(L, 1, &n);
   const char *text = luaL_checklstring(L, 2, &length);
   unsigned char cookie[TEXT_LENGTH], again[TEXT_LENGTH + 1];
-  bool good = false;
+  bool good = false, failed = false;
   tls_error_clear();
   if (length == TEXT_LENGTH && EVP_DecodeBlock(cookie, (const unsigned char *)text, TEXT_LENGTH) > 0) {
     EVP_EncodeBlock(again, cookie, TLS_COOKIE_LENGTH); /* there are other letters for the same bytes */
-    good = memcmp(again, text, TEXT_LENGTH) == 0 && tls_cookie_check(peer, n, cookie, TLS_COOKIE_LENGTH);
+    good = memcmp(again, text, TEXT_LENGTH) == 0 && tls_cookie_check(peer, n, cookie, TLS_COOKIE_LENGTH, &failed);
+  }
+  if (failed) {
+    return tls_fail_queue(L, "error checking a cookie", NULL);
   }
   tls_error_clear();
   lua_pushboolean(L, good);

@@ -33,7 +33,8 @@ static int generate_cookie(SSL *ssl, unsigned char *cookie, unsigned int *length
 static int verify_cookie(SSL *ssl, const unsigned char *cookie, unsigned int length)
 {
   const tls_connection *c = tls_connectionof(ssl);
-  return c != NULL && c->peer != NULL && tls_cookie_check(c->peer, c->npeer, cookie, length);
+  bool failed;
+  return c != NULL && c->peer != NULL && tls_cookie_check(c->peer, c->npeer, cookie, length, &failed);
 }
 
 void tls_dtls_prepare(SSL_CTX *ctx)

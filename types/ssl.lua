@@ -7,10 +7,12 @@
 ---@field config ssl.Config What the OpenSSL that runs can do; the module ssl.config.
 local M = {}
 
----Was the cookie made for this peer, by this process, in the last minute? false for anything else.
+---Was the cookie made for this peer, by this process, in the last minute? false for anything else. A failure when memory is too short to tell.
 ---@param peerid string
 ---@param cookie string
----@return boolean
+---@return boolean|false
+---@return string|nil message
+---@return ssl.Detail|nil detail
 function M.checkcookie(peerid, cookie) end
 
 ---Is a certificate for this host? RFC 9525: the subject alternative names decide, never the common name; a wildcard stands for one whole label; an IP address must be an IP SAN; one trailing dot is passed over. false for empty names, names with a NUL and names with a leading dot. OpenSSL does the matching: X509_check_host(3), X509_check_ip(3).
