@@ -292,6 +292,7 @@ function Tunnel:sendfile(file, offset, count)
   left = tonumber(count) or left
   while sent < left do
     local block, last
+    if sent > 0 and late(self, started) then return nil, "wantwrite", sent, writing end
     block, message, detail = core.readat(file, math.min(PIECE, left - sent), offset + sent)
     if block == "" then
       return nil, CUT, sent, { kind = "system", reason = CUT }
