@@ -141,6 +141,14 @@ void tls_callback_function(lua_State *L, const SSL *ssl, enum tls_slot slot)
   lua_remove(L, -2);
 }
 
+const tls_context *tls_callback_context(const tls_connection *c)
+{
+  tls_getslot(c->call->L, c->call->object, TLS_SLOT_CONTEXT);
+  const tls_context *ctx = tls_toobject(c->call->L, -1, &tls_context_type);
+  lua_pop(c->call->L, 1);
+  return ctx;
+}
+
 /* ---- dhparam ---- */
 
 static EVP_PKEY *parse_dh(const char *pem, size_t n)
@@ -296,7 +304,7 @@ static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *outlen, c
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
   if (q.selected == NULL) {
-    const tls_context *ctx = tls_contextof(ssl);
+    const tls_context *now = tls_contextof(ssl), *ctx = now != NULL ? now : tls_callback_context(c);
     return ctx != NULL && ctx->alpnstrict ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
   }
   *out = q.selected;

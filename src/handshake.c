@@ -9,16 +9,35 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/objects.h>
 
 #define DROPPED_MAX 64 /* reads of what a peer sends after our close_notify, a step */
 
-/* A server may go on without any of the protocols that a client offers; a strict client does not. */
-static bool lacks_protocol(tls_connection *c, tls_error *e)
+/* With an anonymous cipher there is no certificate, and OpenSSL verifies none then, whatever it was told. */
+static bool lacks_certificate(tls_connection *c, const tls_context *ctx, tls_error *e)
 {
-  const tls_context *ctx = tls_contextof(c->ssl);
+  const SSL_CIPHER *cipher = SSL_get_current_cipher(c->ssl);
+  if (ctx == NULL || cipher == NULL || SSL_CIPHER_get_auth_nid(cipher) != NID_auth_null ||
+      SSL_get_verify_mode(c->ssl) == SSL_VERIFY_NONE) {
+    return false;
+  }
+  tls_verify_note(c, X509_V_ERR_APPLICATION_VERIFICATION);
+  SSL_set_verify_result(c->ssl, X509_V_ERR_APPLICATION_VERIFICATION);
+  if ((ctx->verifyext & TLS_LSEC_CONTINUE) != 0) {
+    return false;
+  }
+  tls_error_set(e, TLS_KIND_VERIFY, "the server sent no certificate");
+  e->hint = "the cipher that was agreed on is anonymous: add !aNULL to the setting ciphers";
+  c->broken = true;
+  return true;
+}
+
+/* A server may go on without any of the protocols that a client offers; a strict client does not. */
+static bool lacks_protocol(tls_connection *c, const tls_context *ctx, tls_error *e)
+{
   const unsigned char *name = NULL;
   unsigned int n = 0;
-  if (c->server || ctx == NULL || !ctx->alpnstrict) {
+  if (ctx == NULL || !ctx->alpnstrict) {
     return false;
   }
   SSL_get0_alpn_selected(c->ssl, &name, &n);
@@ -27,6 +46,13 @@ static bool lacks_protocol(tls_connection *c, tls_error *e)
     c->broken = true;
   }
   return n == 0;
+}
+
+/* What a client demands that OpenSSL does not look at. */
+static bool lacks(tls_connection *c, tls_error *e)
+{
+  const tls_context *ctx = c->server ? NULL : tls_callback_context(c);
+  return lacks_certificate(c, ctx, e) || lacks_protocol(c, ctx, e);
 }
 
 static enum tls_status run_handshake(tls_connection *c, tls_error *e)
@@ -50,7 +76,7 @@ static enum tls_status run_handshake(tls_connection *c, tls_error *e)
       return TLS_FAILED;
     }
   }
-  return status == TLS_DONE && lacks_protocol(c, e) ? TLS_FAILED : status;
+  return status == TLS_DONE && lacks(c, e) ? TLS_FAILED : status;
 }
 
 /* The parameters that a dhparam function did not give may be what is missing. */

@@ -183,6 +183,8 @@ bool tls_callback_ask(struct tls_connection *c, const char *who, lua_CFunction b
 /* Pushes the function in a slot of the context that the connection at index 1 uses now, which SNI may have changed; nil
    when there is none. */
 void tls_callback_function(lua_State *L, const SSL *ssl, enum tls_slot slot);
+/* What a connection in a call was made from, also when the program has closed it since; NULL for a context of luaossl's. */
+const struct tls_context *tls_callback_context(const struct tls_connection *c);
 /* Calls the dhparam function of the connection's context if it still waits. */
 void tls_callback_dh(struct tls_connection *c);
 /* The same for the context in TLS_SLOT_SELECTED. False when it raised, or closed the connection or the context. */

@@ -116,6 +116,22 @@ describe("alpnstrict", function()
     end
   end)
 
+  it("holds for connections whose context is closed", function()
+    for _, version in ipairs { "tlsv1_2", "tlsv1_3" } do
+      for _, strict in ipairs { "client", "server" } do
+        local cctx = assert(ssl.newcontext(S.client { alpn = offer, alpnstrict = strict == "client" }))
+        local sctx = assert(ssl.newcontext(S.server { alpn = other, alpnstrict = strict == "server",
+          protocol = version }))
+        local c, s = S.wrapped(cctx, sctx)
+        S.finalize(cctx)
+        S.finalize(sctx)
+        assert.is_false(S.shake(c, s)[1])
+        c:close()
+        s:close()
+      end
+    end
+  end)
+
   it("lets an agreement pass, and what offers none", function()
     local c, s = S.connected(S.client { alpn = offer, alpnstrict = true },
       S.server { alpn = { "http/1.1" }, alpnstrict = true })

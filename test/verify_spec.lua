@@ -345,3 +345,43 @@ describe("verification", function()
     assert.is_table(v[2][1])
   end)
 end)
+
+describe("an anonymous cipher", function()
+  local anonymous = { mode = "server", protocol = "tlsv1_2", ciphers = "aNULL:@SECLEVEL=0" }
+
+  local function client(extra)
+    extra.ciphers = "ALL:@SECLEVEL=0"
+    return S.client(extra)
+  end
+
+  it("is no server for a client that verifies", function()
+    for _, extra in ipairs { {}, { servername = "localhost" }, { verify = "client_once" } } do
+      local cr, v = verdict("client", client(extra), anonymous)
+      assert.same({ false, "the server sent no certificate" }, { cr[1], cr[2] })
+      assert.equal("verify", cr[3].kind)
+      assert.matches("!aNULL", cr[3].hint)
+      assert.is_false(v[1])
+    end
+  end)
+
+  it("is told by lsec_continue, and resumes with the same verdict", function()
+    local cctx, sctx = assert(ssl.newcontext(client { verifyext = "lsec_continue" })), assert(ssl.newcontext(anonymous))
+    local session
+    for _ = 1, 2 do
+      local c, s = S.wrapped(cctx, sctx)
+      if session then assert(c:setsession(session)) end
+      assert.is_true(S.shake(c, s)[1])
+      assert.equal(session ~= nil, c:sessionreused())
+      local ok, problems = c:getpeerverification()
+      assert.is_false(ok)
+      assert.same({ { "application verification failure" } }, problems)
+      session = c:getsession()
+      c:close()
+      s:close()
+    end
+  end)
+
+  it("is a client's own business when it verifies nobody", function()
+    assert.is_true((verdict("client", S.anyclient { ciphers = "ALL:@SECLEVEL=0" }, anonymous))[1])
+  end)
+end)
