@@ -183,7 +183,7 @@ bool tls_callback_ask(struct tls_connection *c, const char *who, lua_CFunction b
 /* Pushes the function in a slot of the context that the connection at index 1 uses now, which SNI may have changed; nil
    when there is none. */
 void tls_callback_function(lua_State *L, const SSL *ssl, enum tls_slot slot);
-/* What a connection in a call was made from, also when the program has closed it since; NULL for a context of luaossl's. */
+/* What a connection in a call was made from, open or not; NULL for a context of luaossl's. */
 const struct tls_context *tls_callback_context(const struct tls_connection *c);
 /* Calls the dhparam function of the connection's context if it still waits. */
 void tls_callback_dh(struct tls_connection *c);
@@ -205,9 +205,8 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg);
 
 typedef struct tls_store tls_store;
 
-/* A store with the certificates of a PEM file, a reference for the caller, and their digest; NULL on failure, with OpenSSL's
-   queue. When it is one of the cache's it must not be changed, and `*shared` is to be closed once it is no longer used. The
-   file is read once at most: what it has later, or has no more, as a pipe, makes no difference. */
+/* A store with the certificates of a PEM file, which is read once, and their digest, a reference for the caller; NULL on
+   failure, with OpenSSL's queue. One of the cache's must not be changed, and `*shared` is to be closed once it is no longer used. */
 #define TLS_STORE_DIGEST 32
 X509_STORE *tls_store_open(const char *path, tls_store **shared, unsigned char *digest);
 /* Adds all that is in one store to another, which is nobody else's; false, with OpenSSL's queue, when memory is short. */
