@@ -31,6 +31,7 @@ typedef struct loading {
 static void begin(lua_State *L, loading *l, int arg)
 {
   lua_settop(L, arg);
+  lua_tostring(L, arg); /* of a number, here and not under OpenSSL: it may raise */
   l->password = (tls_password){{L, 1, 0, NULL}, arg, false, false};
   l->material = (tls_material){NULL, NULL, NULL, NULL};
   tls_getslot(L, 1, TLS_SLOT_PASSWORD);

@@ -230,6 +230,14 @@ describe("credentials", function()
   end)
 
   describe("password", function()
+    it("may be a number, which is its text", function()
+      local path = os.tmpname()
+      finally(function() os.remove(path) end)
+      S.run(("openssl pkcs8 -topk8 -in %s -passout pass:1234 -out %s"):format(S.cert("serverAkey"), path))
+      assert.is_true(context.loadkey(any(), path, 1234))
+      keyfails("bad decrypt", path, 123)
+    end)
+
     for _, name in ipairs(encrypted) do
       describe("of " .. name, function()
         local path = S.cert(name)
