@@ -68,6 +68,7 @@ local function expected(row)
 end
 
 local most = 2 ^ 16
+local rawlen = rawlen or function(t) return #t end -- luacheck: ignore 113; Lua 5.1's # asks no metamethod of tables
 
 --- An array that ends: __index may have a member for every number, and what reads them all would not come to an end.
 -- @tparam string name of the setting
@@ -79,7 +80,7 @@ local most = 2 ^ 16
 function M.ends(name, value)
   if type(value) ~= "table" then return true end
   for i in ipairs(value) do
-    if i > most then return refuse("invalid %s (an array with more than %d members)", name, most) end
+    if i > most and i > rawlen(value) then return refuse("invalid %s (an array without end)", name) end
   end
   return true
 end
