@@ -17,7 +17,7 @@ options=(-max_len=4096 -timeout=60 -rss_limit_mb=2048 -detect_leaks=0 -print_fin
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 
 run() {
-  local name=$1 seconds=$2 log seeds TIMEFORMAT="cpu seconds: %U %S"
+  local name=$1 seconds=$2 log seeds TIMEFORMAT="seconds: %R of the clock, of the processor %U %S"
   log=$dir/log/$name-$(date +%Y%m%d-%H%M%S).log
   seeds=$dir/seeds/$name
   mkdir -p "$dir/log" "$dir/corpus/$name" "$seeds" "$committed/$name"
@@ -71,8 +71,7 @@ table() {
           if ($i == "corp:") { split($(i + 1), c, "/"); corp = c[1] }
         }
       }
-      /^Done [0-9]+ runs in [0-9]+ second/ { seconds += $5 }
-      /^cpu seconds: / { cpu += $3 + $4 }
+      /^seconds: / { seconds += $2; cpu += $9 + $10 }
       /^stat::number_of_executed_units:/ { units += $2 }
       /^SUMMARY: |deadly signal/ { if (FILENAME != last) found++; last = FILENAME }
       END {

@@ -25,7 +25,7 @@ local fields = { [0x81] = "rfc822Name", [0x82] = "dNSName", [0x86] = "uniformRes
 -- What extensions() says of one list of GeneralNames; nil where OpenSSL reads more than DER in it.
 local function expected(node)
   local want = { rfc822Name = {}, dNSName = {}, uniformResourceIdentifier = {}, iPAddress = {} }
-  if node.tag ~= 0x30 then return nil end
+  if node.tag ~= 0x30 or node.content and node.content ~= "" then return nil end
   for _, name in ipairs(node.children or {}) do
     local list = want[fields[name.tag]]
     if name.children and name.tag < 0xa0 or name.tag >= 0xa1 and name.tag <= 0xa2 or name.tag == 0xa6
