@@ -274,6 +274,11 @@ bool tls_memory_keep(tls_connection *c, bool on)
   return c->memory != NULL;
 }
 
+bool tls_memory_overfull(const tls_connection *c)
+{
+  return c->memory != NULL && tls_queue_length(&c->memory->out) > c->memory->out.max;
+}
+
 bool tls_memory_readable(const tls_connection *c)
 {
   return c->memory != NULL && tls_queue_length(&c->memory->in) > 0;

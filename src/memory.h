@@ -33,6 +33,8 @@ bool tls_queue_move(tls_queue *to, tls_queue *from);
 
 /* Until it is called with false, all that OpenSSL writes is taken. False when the connection has a descriptor. */
 bool tls_memory_keep(tls_connection *c, bool on);
+/* Does more wait to be drained than may, because of that? */
+bool tls_memory_overfull(const tls_connection *c);
 
 /* Gives a new connection the memory transport; false when memory is short. */
 bool tls_memory_attach(tls_connection *c, bool packets);

@@ -35,7 +35,10 @@ void tls_send_free(tls_connection *c)
 /* What the BIO has kept goes first. */
 static enum tls_status flush_kept(tls_connection *c, tls_error *e)
 {
-  if (c->overflowing && !tls_readahead_flush(c->ssl)) {
+  if (c->overflowing && tls_memory_overfull(c)) {
+    return TLS_WANT_WRITE;
+  }
+  if (c->overflowing && c->memory == NULL && !tls_readahead_flush(c->ssl)) {
     if (BIO_sock_non_fatal_error(errno)) {
       return TLS_WANT_WRITE;
     }
@@ -59,7 +62,7 @@ bool tls_send_settle(tls_connection *c, tls_error *e)
     return true;
   }
   enum tls_status status = tls_send_flush(c, e);
-  c->overflowing = !memory;
+  c->overflowing = true;
   tls_memory_keep(c, false);
   tls_readahead_keep(c->ssl, false);
   return status != TLS_FAILED;

@@ -209,6 +209,19 @@ describe("an engine", function()
     assert.equal(#big, got)
   end)
 
+  it("keeps a record above maxoutput at most, however send and receive take turns", function()
+    local client = E.connected()
+    client:setoption("maxoutput", 20000)
+    local big, sent = ("x"):rep(300000), 0
+    for _ = 1, 20 do
+      local last, message, partial = client:send(big, sent + 1)
+      sent = last or partial
+      assert.equal("wantwrite", message)
+      assert.equal("wantread", (select(2, client:receive(1))))
+      assert.is_true(client:pendingout() < 20000 + 16384 + 512)
+    end
+  end)
+
   it("takes no more input than maxinput allows", function()
     local client, server = E.connected()
     server:setoption("maxinput", 1000)

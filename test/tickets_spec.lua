@@ -198,6 +198,17 @@ describe("ticket keys", function()
     S.finalize(sctx)
     assert.error_matches(function() sctx:setticketkeys { key "a" } end, "context is closed")
   end)
+
+  it("may be a table whose metamethod closes the context", function()
+    local sctx = server()
+    local closing = setmetatable({}, { __index = function(_, name)
+      S.finalize(sctx)
+      return key("a")[name]
+    end })
+    local ok, message = sctx:setticketkeys { closing }
+    assert.is_false(ok)
+    assert.equal("the context was closed while its ticket keys were read", message)
+  end)
 end)
 
 describe("a server's sessions", function()

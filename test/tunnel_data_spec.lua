@@ -204,6 +204,26 @@ describe("A tunnel", function()
     assert.same({ nil, "closed", 0 }, { E.three(client:sendfile(file)) })
   end)
 
+  it("tells of a file that is cut short, or closed, while it is sent", function()
+    for _, change in ipairs { "cut", "closed" } do
+      local client, _, a = connected()
+      local path = S.tmpfile(("x"):rep(300000))
+      S.atend(finally, function() os.remove(path) end)
+      local file, send = assert(io.open(path, "rb")), a.send
+      function a:send(...)
+        if change == "cut" then assert(io.open(path, "wb")):close() else io.close(file) end
+        self.send = send
+        return send(self, ...)
+      end
+      local sent, message, count, detail = client:sendfile(file)
+      assert.is_nil(sent)
+      assert.matches(change == "cut" and "the file ended early" or "Bad file descriptor", message)
+      assert.is_true(count >= 65536 and count < 300000)
+      assert.same({ "system", message }, { detail.kind, detail.reason })
+      if change == "cut" then file:close() end
+    end
+  end)
+
   it("goes over nothing twice that it has received, whatever the pattern", function()
     local client, server = connected()
     local engine, again = server.engine, 0
