@@ -69,7 +69,7 @@ bool tls_cookie_make(const void *peer, size_t n, unsigned char cookie[TLS_COOKIE
   return make_at(seconds(), peer, n, cookie);
 }
 
-/* What a cookie with the time of another has to be; false when that time is over, or `*failed` says why. */
+/* What a cookie with the time of this one has to be; false when that time is over, or with `*failed` when it cannot be made. */
 static bool expect(const void *peer, size_t n, const unsigned char *cookie, unsigned char *expected, bool *failed)
 {
   uint32_t at = 0;

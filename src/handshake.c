@@ -244,7 +244,7 @@ static enum tls_status drop(tls_connection *c, tls_error *e)
       return TLS_DONE;
     }
     if (i == DROPPED_MAX) {
-      tls_readahead_stop(c->ssl);
+      tls_readahead(c->ssl, false);
       c->readahead = true; /* a receive may follow */
     }
     enum tls_status status = tls_step_read(c, dropped, sizeof dropped, &got, e);

@@ -289,23 +289,13 @@ void tls_readahead_step(const SSL *ssl)
   }
 }
 
-void tls_readahead_start(SSL *ssl)
+void tls_readahead(SSL *ssl, bool on)
 {
   readahead *a = of(ssl);
   if (a != NULL) {
-    a->on = true;
+    a->on = on;
   } else if (BIO_find_type(SSL_get_rbio(ssl), BIO_TYPE_DESCRIPTOR) != NULL) {
-    SSL_set_read_ahead(ssl, 1);
-  }
-}
-
-void tls_readahead_stop(SSL *ssl)
-{
-  readahead *a = of(ssl);
-  if (a != NULL) {
-    a->on = false;
-  } else if (BIO_find_type(SSL_get_rbio(ssl), BIO_TYPE_DESCRIPTOR) != NULL) {
-    SSL_set_read_ahead(ssl, 0);
+    SSL_set_read_ahead(ssl, on);
   }
 }
 

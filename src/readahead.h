@@ -11,13 +11,13 @@
 BIO *tls_readahead_bio(int fd);
 /* Has OpenSSL's own BIO of a descriptor keep to a step's share of it. */
 void tls_readahead_watch(tls_connection *c, BIO *bio);
-void tls_readahead_start(SSL *ssl);         /* from now on; OpenSSL's own way of it on its socket BIO, none of memory */
-void tls_readahead_stop(SSL *ssl);          /* no more; what was read is there still */
+/* From now on, or no more, when what was read is there still. OpenSSL's own way of it on its socket BIO, none of memory. */
+void tls_readahead(SSL *ssl, bool on);
 void tls_readahead_step(const SSL *ssl);    /* a step has ended: the next one may take its share of the socket again */
 bool tls_readahead_pending(const SSL *ssl); /* are there bytes read ahead that OpenSSL has not asked for yet? */
 /* Until it is called with false, what OpenSSL writes is kept and not sent. False for a BIO that cannot. */
 bool tls_readahead_keep(SSL *ssl, bool on);
-/* Sends what was kept. False, with errno, when the socket does not take it all. */
+/* Sends what was kept, if anything was. False, with errno, when the socket does not take it all. */
 bool tls_readahead_flush(SSL *ssl);
 void tls_readahead_release(SSL *ssl);       /* frees the buffer when it is empty; the next read makes a new one */
 

@@ -61,7 +61,7 @@ static enum tls_status read_wait(reader *r, void *p, size_t n, size_t *got)
     return TLS_FAILED;
   }
   if (c->readahead) {
-    tls_readahead_start(c->ssl);
+    tls_readahead(c->ssl, true);
     c->readahead = false;
   }
   if (tls_overdue(c, &r->deadline)) {

@@ -38,7 +38,7 @@ static enum tls_status flush_kept(tls_connection *c, tls_error *e)
   if (c->overflowing && tls_memory_overfull(c)) {
     return TLS_WANT_WRITE;
   }
-  if (c->overflowing && c->memory == NULL && !tls_readahead_flush(c->ssl)) {
+  if (c->overflowing && !tls_readahead_flush(c->ssl)) {
     if (BIO_sock_non_fatal_error(errno)) {
       return TLS_WANT_WRITE;
     }

@@ -205,8 +205,8 @@ int tls_password_cb(char *buf, int size, int rwflag, void *arg);
 
 typedef struct tls_store tls_store;
 
-/* A store with the certificates of a PEM file, which is read once, and their digest, a reference for the caller; NULL on
-   failure, with OpenSSL's queue. One of the cache's must not be changed, and `*shared` is to be closed once it is no longer used. */
+/* A store with the certificates of a PEM file, which is read once: a reference for the caller, and their digest. NULL on failure,
+   with OpenSSL's queue. One of the cache's must not be changed, and `*shared` is to be closed once it is no longer used. */
 #define TLS_STORE_DIGEST 32
 X509_STORE *tls_store_open(const char *path, tls_store **shared, unsigned char *digest);
 /* Adds all that is in one store to another, which is nobody else's; false, with OpenSSL's queue, when memory is short. */

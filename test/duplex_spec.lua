@@ -23,31 +23,6 @@ end
 
 local rooms = { 0, 1, 100, 5000, 70000, 1000000 }
 
--- Two objects for tunnels, each of which receives what the other sends, up to the other's room.
-local function channel()
-  local function object()
-    local o = { got = "", room = 1000000, open = true }
-    function o:send(data, i)
-      local to = self.other
-      local part = data:sub(i, i + math.max(0, to.room - #to.got) - 1)
-      to.got = to.got .. part
-      local last = i + #part - 1
-      if last < #data then return nil, "timeout", last end
-      return last
-    end
-    function o:receive(n)
-      local part = self.got:sub(1, n)
-      self.got = self.got:sub(n + 1)
-      if #part < n then return nil, "timeout", part end
-      return part
-    end
-    return o
-  end
-  local a, b = object(), object()
-  a.other, b.other = b, a
-  return a, b
-end
-
 -- A kind of connection: client, server, what sets the room on the way, what carries bytes.
 local kinds = {
   engine = function(cfg)
@@ -61,7 +36,7 @@ local kinds = {
     end
   end,
   tunnel = function(cfg)
-    local a, b = channel()
+    local a, b = E.objects()
     local c, s = assert(ssl.wrap(a, S.client(cfg))), assert(ssl.wrap(b, S.server(cfg)))
     c:settimeout(0)
     s:settimeout(0)

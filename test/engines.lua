@@ -77,6 +77,35 @@ function M.connected(clientcfg, servercfg)
   return client, server
 end
 
+--- Two objects for TLS to go over, each of which receives what the other sends: `got` waits at it, up to `room` bytes.
+-- One that is `blocked` sends nothing; `most`: bytes that a call moves.
+function M.objects(most)
+  local function object()
+    local o = { got = "", room = math.huge, open = true }
+    function o:send(data, i)
+      i = i or 1
+      local to = self.other
+      if not self.open or not to.open then return nil, "closed", i - 1 end
+      if self.blocked then return nil, "timeout", i - 1 end
+      local last = math.min(#data, i - 1 + math.min(most or #data, math.max(0, to.room - #to.got)))
+      to.got = to.got .. data:sub(i, last)
+      if last < #data then return nil, "timeout", last end
+      return last
+    end
+    function o:receive(n)
+      local part = self.got:sub(1, most and math.min(most, n) or n)
+      self.got = self.got:sub(#part + 1)
+      if #part < n or most then return nil, self.open and self.other.open and "timeout" or "closed", part end
+      return part
+    end
+    function o:close() self.open = false end
+    return o
+  end
+  local a, b = object(), object()
+  a.other, b.other = b, a
+  return a, b
+end
+
 --- Handshakes until the first of the two fails; what that one answered.
 function M.fail(client, server)
   for _ = 1, 20 do

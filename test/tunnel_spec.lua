@@ -27,36 +27,8 @@ local function overtcp(clientcfg, servercfg)
   return client, server
 end
 
--- Two objects, each of which receives what the other sends; with a limit of bytes a call.
-local function channel(limit)
-  local function object()
-    local o = { got = "", open = true }
-    function o:send(data, i)
-      if not self.other.open then return nil, "closed", (i or 1) - 1 end
-      if self.blocked then return nil, "timeout", (i or 1) - 1 end
-      local part = data:sub(i or 1, limit and (i or 1) + limit - 1)
-      self.other.got = self.other.got .. part
-      local last = (i or 1) + #part - 1
-      if last < #data then return nil, "timeout", last end
-      return last
-    end
-    function o:receive(n)
-      n = limit and math.min(limit, n) or n
-      local part = self.got:sub(1, n)
-      self.got = self.got:sub(#part + 1)
-      if #part < n or limit then return nil, self.other.open and "timeout" or "closed", part end
-      return part
-    end
-    function o:close() self.open = false end
-    return o
-  end
-  local a, b = object(), object()
-  a.other, b.other = b, a
-  return a, b
-end
-
-local function overchannel(limit, version)
-  local a, b = channel(limit)
+local function overobjects(limit, version)
+  local a, b = E.objects(limit)
   local client = assert(ssl.wrap(a, S.client { protocol = version or "any" }))
   local server = assert(ssl.wrap(b, S.server { protocol = version or "any" }))
   client:settimeout(0)
@@ -86,7 +58,7 @@ describe("TLS over an object", function()
     end)
 
     it("goes through an object that takes one byte at a time, with " .. version, function()
-      local client, server = overchannel(1, version)
+      local client, server = overobjects(1, version)
       local steps, first, second = 0
       repeat -- thousands, none of which waits for anybody: support.shake would sleep between them
         steps, first, second = steps + 1, client:dohandshake(), server:dohandshake()
@@ -189,7 +161,7 @@ describe("TLS over an object", function()
   end)
 
   it("counts as sent only what the object took", function()
-    local client, server, a = overchannel()
+    local client, server, a = overobjects()
     S.shake(client, server)
     a.blocked = true
     local data = ("owed"):rep(1000)
@@ -215,7 +187,7 @@ describe("TLS over an object", function()
   end)
 
   it("tells truncation from the end", function()
-    local client, server, _, b = overchannel()
+    local client, server, _, b = overobjects()
     S.shake(client, server)
     server:send("part")
     b:close()
@@ -239,7 +211,7 @@ describe("TLS over an object", function()
   end)
 
   it("ends when the object dies under a writer", function()
-    local client, server, _, b = overchannel()
+    local client, server, _, b = overobjects()
     S.shake(client, server)
     b.open = false
     for _ = 1, 3 do
@@ -252,7 +224,7 @@ describe("TLS over an object", function()
   end)
 
   it("passes on what the object raises, and works on", function()
-    local client, server, a = overchannel()
+    local client, server, a = overobjects()
     S.shake(client, server)
     local send = a.send
     a.send = function() error("the line is cut", 0) end
@@ -263,7 +235,7 @@ describe("TLS over an object", function()
   end)
 
   it("says why the object failed", function()
-    local client, server, a = overchannel()
+    local client, server, a = overobjects()
     S.shake(client, server)
     server:send("part")
     local receive = a.receive
@@ -308,7 +280,7 @@ describe("TLS over an object", function()
   end)
 
   it("takes more than it asked for, as messages of a WebSocket come", function()
-    local a, b = channel()
+    local a, b = E.objects()
     a.receive = function(self)
       local all = self.got
       self.got = ""
@@ -325,7 +297,7 @@ describe("TLS over an object", function()
   end)
 
   it("is as new after reset", function()
-    local client, server, a, b = overchannel()
+    local client, server, a, b = overobjects()
     S.shake(client, server)
     a.blocked = true
     client:send("never arrives")
@@ -344,7 +316,7 @@ describe("TLS over an object", function()
 
   it("does not wait for a coroutine that nobody can resume", function()
     for _, role in ipairs { "receive", "send" } do
-      local client, server, a = overchannel()
+      local client, server, a = overobjects()
       S.shake(client, server)
       local method = a[role]
       a[role] = function(...)
@@ -370,7 +342,7 @@ describe("TLS over an object", function()
   end)
 
   it("lets one coroutine read while another writes", function()
-    local client, server, a, b = overchannel(7)
+    local client, server, a, b = overobjects(7)
     for _, object in ipairs { a, b } do
       local send, receive = object.send, object.receive
       object.send = function(...)
@@ -434,7 +406,7 @@ describe("TLS over an object", function()
     assert.truthy(tostring(client):find("SSL tunnel over SSL connection", 1, true))
     client:close()
     outers:close()
-    local bare = overchannel()
+    local bare = overobjects()
     assert.equal(-1, bare:getfd())
     assert.is_nil((bare:getpeername()))
   end)
@@ -449,7 +421,7 @@ describe("TLS over an object", function()
     assert.is_false(client:dirty())
     client:close()
     server:close()
-    local a, below = channel(), true
+    local a, below = E.objects(), true
     function a.dirty() return below end
     local above = assert(ssl.wrap(a, S.client()))
     assert.is_true(above:dirty())
@@ -458,7 +430,7 @@ describe("TLS over an object", function()
   end)
 
   it("keeps maxreceive", function()
-    local client, server = overchannel()
+    local client, server = overobjects()
     S.shake(client, server)
     client:setoption("maxreceive", 10)
     server:send(("no line "):rep(10))
@@ -487,7 +459,7 @@ describe("TLS over an object", function()
   end)
 
   it("hands the engine a string of many pieces in order", function()
-    local client, server = overchannel()
+    local client, server = overobjects()
     S.shake(client, server)
     assert.equal(("0123456789abcdef"):rep(20000), S.transfer(server, client, ("0123456789abcdef"):rep(20000)))
   end)

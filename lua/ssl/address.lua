@@ -37,13 +37,18 @@ local function merge(base, path)
   return removedots((base.path:match("^.*/") or "/") .. path)
 end
 
+--- A line of a peer's without blanks at both ends. It may be long: a pattern that tries every end for every blank takes
+-- seconds.
+-- @tparam string line
+-- @treturn string
+function M.trim(line) return line:match("^.*%S", (line:find("%S"))) or "" end
+
 --- Resolves a reference, RFC 3986 section 5.2. What a URL cannot hold, such as a blank, is escaped.
 -- @tparam string base an absolute URL
 -- @tparam string reference
 -- @treturn string an absolute URL
 function M.resolve(base, reference)
-  reference = reference:match("^.*%S", (reference:find("%S"))) or ""
-  reference = reference:gsub("[^\33-\126]", function(c) return ("%%%02X"):format(c:byte()) end)
+  reference = M.trim(reference):gsub("[^\33-\126]", function(c) return ("%%%02X"):format(c:byte()) end)
   local b, r = split(base), split(reference)
   if r.scheme then return reference end
   r.scheme = b.scheme

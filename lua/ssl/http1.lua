@@ -5,6 +5,7 @@
 
 local ltn12 = require "ltn12"
 local canonic = require("socket.headers").canonic
+local trim = require("ssl.address").trim
 local dial = require "ssl.dial"
 local failure = require "ssl.failure"
 
@@ -206,11 +207,6 @@ end
 
 local function add(headers, name, value)
   headers[name] = headers[name] and headers[name] .. ", " .. value or value
-end
-
--- Without blanks at both ends. The peer's lines are long: a pattern that tries every end for every blank takes seconds.
-local function trim(line)
-  return line:match("^.*%S", (line:find("%S"))) or ""
 end
 
 -- Name and value of a header line; no name where there is none.

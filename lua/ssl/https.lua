@@ -241,8 +241,9 @@ local function asrequest(target, body, sink)
   local request = { url = target, sink = sink }
   if body then
     request.method = "POST"
-    request.source = ltn12.source.string(tostring(body))
-    request.headers = { ["content-length"] = #tostring(body), ["content-type"] = "application/x-www-form-urlencoded" }
+    body = tostring(body)
+    request.source = ltn12.source.string(body)
+    request.headers = { ["content-length"] = #body, ["content-type"] = "application/x-www-form-urlencoded" }
   end
   return request
 end

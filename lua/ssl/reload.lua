@@ -41,10 +41,10 @@ local function checkpairs(cfg)
     return refuse("invalid certificates (array of tables expected, got " .. type(cfg.certificates) .. ")")
   end
   if #cfg.certificates == 0 then return refuse("invalid certificates (empty array)") end
-  local ends, wrong, why = check.ends("certificates", cfg.certificates)
-  if not ends then return false, wrong, why end
+  local ok, message, detail = check.ends("certificates", cfg.certificates)
+  if not ok then return false, message, detail end
   for _, entry in ipairs(cfg.certificates) do
-    local ok, message, detail = checkpair(entry)
+    ok, message, detail = checkpair(entry)
     if not ok then return false, message, detail end
   end
   return true
